@@ -1,0 +1,258 @@
+"""What the services need from the outside, as protocols and plain values. No port is ever subclassed.
+
+A channel's verbs are the same for all: create, query, close, refund, query_refund, read_notification, refresh_keys,
+acknowledge, check. `read_notification` and `acknowledge` are pure. Verbs return report events (values) for every
+expected business answer, and raise a ChannelError for what interrupts the step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from tongbao.domain.money import Money
+from tongbao.domain.report import AttemptEvent, Identity, Notification, RefundEvent
+
+
+class Clock(Protocol):
+    """Tells the time; the only thing that does."""
+
+    def now(self) -> datetime:
+        """An aware UTC instant."""
+        ...
+
+
+class Ids(Protocol):
+    """Draws names; the only thing that does."""
+
+    def make(self, prefix: str) -> str:
+        """A time-ordered id with its kind in front: `pay_0191...`."""
+        ...
+
+    def reference(self) -> str:
+        """A merchant reference: 26 characters [0-9A-Z], accepted by every channel, unique."""
+        ...
+
+    def token(self, bytes_count: int = 16) -> str:
+        """An unguessable URL-safe token with `bytes_count` random bytes."""
+        ...
+
+
+# --- transport ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Every call is bounded: to connect, until the response's headers, and in total."""
+
+    connect_seconds: float = 5.0
+    headers_seconds: float = 10.0
+    total_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One outbound HTTP request. The body is bytes: what was signed is what is sent."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The raw answer; header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Sends a request. Raises ChannelUnavailable when certainly nothing was sent (refused, connect timeout), and
+    OutcomeUnknown for anything that goes wrong after the first byte."""
+
+    async def send(self, request: Request) -> Reply: ...
+
+
+class SyncTransport(Protocol):
+    """The same for synchronous callers."""
+
+    def send(self, request: Request) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """An inbound HTTP request as it came: `query` is the raw query string, header names are lower-case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """An answer in the channel's own words."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+# --- channels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRequest:
+    """All that a channel needs to know of an attempt, for every verb.
+
+    `expires_at` is the absolute deadline that is sent to the channel; `options` are the caller's method_options
+    (already checked to be a JSON object of known keys by the channel's capabilities).
+    """
+
+    reference: str
+    method: str
+    amount: Money
+    subject: str
+    expires_at: datetime
+    created_at: datetime
+    notify_url: str
+    return_url: str | None = None
+    channel_reference: str | None = None
+    buyer_id: str | None = None
+    buyer_ip: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """`reference` names the refund, `attempt_reference` the paid attempt it belongs to; `paid` is what was paid."""
+
+    reference: str
+    attempt_reference: str
+    amount: Money
+    paid: Money
+    reason: str | None = None
+    channel_reference: str | None = None
+
+
+class Verb(StrEnum):
+    """Verbs that may have an effect at the channel; `Capabilities.idempotent` lists those safe to repeat."""
+
+    CREATE = "create"
+    CLOSE = "close"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCapability:
+    """Bounds of one method; `surfaces` say where a checkout may offer it: desktop, mobile, qr, in_app, counter."""
+
+    currencies: frozenset[str]
+    amount_min: int
+    amount_max: int
+    surfaces: frozenset[str]
+    options: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a channel can do, as data; routing, checkout and console ask this instead of the channel's name."""
+
+    methods: Mapping[str, MethodCapability]
+    partial_refund: bool = True
+    idempotent: frozenset[Verb] = frozenset()
+    refund_gap_seconds: int = 0
+    expiry_min_seconds: int = 60
+    expiry_max_seconds: int = 86_400
+
+
+class Acknowledgement(StrEnum):
+    """How the service ended with a notification; the channel has its own words for each."""
+
+    ACCEPTED = "accepted"
+    """recorded, or a duplicate: do not send it again"""
+    REFUSED = "refused"
+    """not trusted, or its content contradicts what we stored"""
+    LATER = "later"
+    """we could not record it now: send it again"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWanted:
+    """The message names a verification key that is not loaded; fetch it (`refresh_keys`) and read again."""
+
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `check` found: `level` is ok, warning or error; `advice` says what to do next."""
+
+    level: str
+    code: str
+    message: str
+    advice: str = ""
+
+
+class Channel(Protocol):
+    """One channel account, opened with its credentials."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    async def create(self, attempt: AttemptRequest) -> AttemptEvent: ...
+
+    async def query(self, attempt: AttemptRequest) -> AttemptEvent: ...
+
+    async def close(self, attempt: AttemptRequest) -> AttemptEvent: ...
+
+    async def refund(self, refund: RefundRequest) -> RefundEvent: ...
+
+    async def query_refund(self, refund: RefundRequest) -> RefundEvent: ...
+
+    def read_notification(self, raw: RawRequest, now: datetime) -> Notification | KeyWanted:
+        """Verifies the raw bytes; raises MessageNotTrusted, or InvalidInput for what is no message at all."""
+        ...
+
+    async def refresh_keys(self, serial: str) -> None: ...
+
+    def acknowledge(self, outcome: Acknowledgement) -> RawResponse: ...
+
+    async def check(self) -> list[Finding]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One credential of a channel account; a secret is encrypted at rest and never comes out."""
+
+    name: str
+    secret: bool
+    required: bool = True
+    description: str = ""
+
+
+class ChannelOpener(Protocol):
+    """Builds a channel from checked credentials; raises InvalidInput (with `param`) for a key that cannot be read."""
+
+    def __call__(self, credentials: Mapping[str, str], transport: Transport, clock: Clock) -> Channel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelKind:
+    """A channel as the registry lists it. `gateway_url` is a credential like any other (the sandbox is a base URL);
+    a live account takes an address from `production_urls` only."""
+
+    name: str
+    capabilities: Capabilities
+    credentials: tuple[CredentialField, ...]
+    production_urls: frozenset[str]
+    open: ChannelOpener
