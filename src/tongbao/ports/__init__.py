@@ -1,0 +1,51 @@
+"""What the services need from the outside: channels, the store, time, chance, HTTP. Import from here."""
+
+from tongbao.ports.channel import (
+    Acknowledgement,
+    AttemptRequest,
+    Capabilities,
+    Channel,
+    ChannelKind,
+    ChannelOpener,
+    CredentialField,
+    Finding,
+    KeyWanted,
+    MethodCapability,
+    RefundRequest,
+    Verb,
+)
+from tongbao.ports.world import (
+    Clock,
+    Ids,
+    RawRequest,
+    RawResponse,
+    Reply,
+    Request,
+    SyncTransport,
+    Timeouts,
+    Transport,
+)
+
+__all__ = [
+    "Acknowledgement",
+    "AttemptRequest",
+    "Capabilities",
+    "Channel",
+    "ChannelKind",
+    "ChannelOpener",
+    "Clock",
+    "CredentialField",
+    "Finding",
+    "Ids",
+    "KeyWanted",
+    "MethodCapability",
+    "RawRequest",
+    "RawResponse",
+    "RefundRequest",
+    "Reply",
+    "Request",
+    "SyncTransport",
+    "Timeouts",
+    "Transport",
+    "Verb",
+]
