@@ -14,6 +14,7 @@ from tongbao.ports.channel import (
     RefundRequest,
     Verb,
 )
+from tongbao.ports.webhook import WebhookSender
 from tongbao.ports.world import (
     Clock,
     Ids,
@@ -48,4 +49,5 @@ __all__ = [
     "Timeouts",
     "Transport",
     "Verb",
+    "WebhookSender",
 ]
