@@ -1,0 +1,42 @@
+"""The documents are complete and true: what is listed somewhere in the code is described somewhere in the docs."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+
+
+def test_the_diagrams_are_the_tables() -> None:
+    script = runpy.run_path(str(DOCS / "lifecycles.py"))
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    assert script["printed"](page) == page, "a lifecycle changed: run `python docs/lifecycles.py`"
+    assert set(re.findall(r"<!-- lifecycle: (\w+) -->", page)) == set(script["DIAGRAMS"]), "each table has a diagram"
+
+
+def test_the_index_lists_every_decision_once_and_in_order() -> None:
+    index = (DOCS / "decisions" / "README.md").read_text("utf-8")
+    listed = re.findall(r"^\| (\d+) \| \[(.+)\]\((\d{4}-[\w-]+\.md)\) \|$", index, re.MULTILINE)
+    files = sorted(path.name for path in (DOCS / "decisions").glob("[0-9]*.md"))
+    assert [name for _, _, name in listed] == files, "a decision is listed in docs/decisions/README.md, in order"
+    for number, title, name in listed:
+        first, *_ = (DOCS / "decisions" / name).read_text("utf-8").splitlines()
+        assert first == f"# {number}. {title}", f"{name}: number and title are those of the index"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_link_leads_nowhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
+    dead = [target for target in targets if not (page.parent / target).exists()]
+    assert not dead, f"{page.name} links to what is not there: {dead}"
+
+
+def test_the_glossary_is_sorted_into_words_that_mean_one_thing() -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (DOCS / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    words = [word for word, _, _ in rows]
+    assert len(words) == len(set(words)), "one word, one row"
