@@ -52,3 +52,6 @@ class SystemIds:
 
     def token(self, bytes_count: int = 16) -> str:
         return secrets.token_urlsafe(bytes_count)
+
+    def random_bytes(self, count: int) -> bytes:
+        return os.urandom(count)

@@ -29,6 +29,10 @@ class Ids(Protocol):
         """An unguessable URL-safe token with `bytes_count` random bytes."""
         ...
 
+    def random_bytes(self, count: int) -> bytes:
+        """For keys and nonces."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:

@@ -1,0 +1,106 @@
+"""Idempotency keys: the key commits with the first write and its answer with the last.
+
+Same key and same request: the first answer again. Other request: refused. Still running: refused for now. A key that
+stays unanswered for 60 s (a crash between) is taken over: the command runs again and finds what exists.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tongbao.domain.errors import IdempotencyConflict, TongbaoError
+from tongbao.ports.store import Claim, Key, StoredClaim, Transaction
+
+TAKEOVER_AFTER = timedelta(seconds=60)
+KEPT_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a caller's key stands for: `fingerprint` is sha256 of method, path and raw body."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The first answer, kept."""
+
+    status: int
+    body: str
+    object_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SameAs:
+    """A repeat within the same batch: its result is that of the command at `index`."""
+
+    index: int
+
+
+Verdict = None | Replay | SameAs | TongbaoError
+
+
+async def claim(tx: Transaction, claims: Sequence[Claim | None], now: datetime) -> list[Verdict]:
+    """For each command: None to go on, what to answer with instead, or the conflict to refuse with."""
+    firsts: dict[Key, int] = {}
+    heads: dict[Key, Claim] = {}
+    for index, wanted in enumerate(claims):
+        if wanted is not None and (wanted.app_id, wanted.key) not in firsts:
+            firsts[wanted.app_id, wanted.key] = index
+            heads[wanted.app_id, wanted.key] = wanted
+    verdicts = await _judge_heads(tx, heads, now) if heads else {}
+    results: list[Verdict] = []
+    for index, wanted in enumerate(claims):
+        key = None if wanted is None else (wanted.app_id, wanted.key)
+        if wanted is None or key is None:
+            results.append(None)
+        elif firsts[key] == index:
+            results.append(verdicts.get(key))
+        else:
+            results.append(_repeat(wanted, heads[key], firsts[key], verdicts.get(key)))
+    return results
+
+
+async def _judge_heads(tx: Transaction, heads: dict[Key, Claim], now: datetime) -> dict[Key, Verdict]:
+    lost = heads.keys() - await tx.insert_claims(list(heads.values()))
+    if not lost:
+        return {}
+    verdicts: dict[Key, Verdict] = {
+        key: _judge(heads[key], stored, now) for key, stored in (await tx.read_claims(lost)).items()
+    }
+    taken_over = [key for key, verdict in verdicts.items() if verdict is None]
+    if taken_over:
+        await tx.renew_claims(taken_over, now)
+    return verdicts
+
+
+def _repeat(wanted: Claim, head: Claim, first: int, verdict: Verdict) -> Verdict:
+    if wanted.fingerprint != head.fingerprint:
+        return _mismatch()
+    return SameAs(first) if verdict is None else verdict
+
+
+def in_progress() -> IdempotencyConflict:
+    return IdempotencyConflict(
+        "the first request with this Idempotency-Key is still running; repeat it in a moment",
+        code="idempotency_in_progress",
+    )
+
+
+def _judge(wanted: Claim, stored: StoredClaim, now: datetime) -> Replay | TongbaoError | None:
+    if stored.fingerprint != wanted.fingerprint:
+        return _mismatch()
+    if stored.status is not None and stored.body is not None:
+        return Replay(stored.status, stored.body, stored.object_id)
+    if now - stored.created_at < TAKEOVER_AFTER:
+        return in_progress()
+    return None
+
+
+def _mismatch() -> IdempotencyConflict:
+    return IdempotencyConflict(
+        "this Idempotency-Key was used for another request; use a new key for a new intent",
+        code="idempotency_mismatch",
+    )

