@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+
 from tests.channels.alipay.conftest import (
     APP_ID,
     GATEWAY_URL,
@@ -21,7 +22,6 @@ from tests.channels.alipay.conftest import (
     ok,
     unsigned,
 )
-
 from tongbao.channels.alipay.adapter import ALIPAY, CAPABILITIES, Alipay
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import (

@@ -1,0 +1,111 @@
+"""What Alipay answers, by method, as typed dictionaries: the verified node as it was sent, with its own field names.
+
+Rule: amounts are text in yuan, times are text in China time, and only what is useful is listed; every other field that
+Alipay sends is there too. `code` is 10000 unless said otherwise.
+"""
+
+from typing import Any, TypedDict
+
+
+class Paid(TypedDict, total=False):
+    """Answer of `pay`. `code` 10000: paid; 10003: the buyer is typing the password, query or wait. Amounts: yuan."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+    total_amount: str
+    receipt_amount: str
+    buyer_pay_amount: str
+    gmt_payment: str
+    buyer_logon_id: str
+    buyer_user_id: str
+    buyer_open_id: str
+    fund_bill_list: list[dict[str, Any]]
+
+
+class Precreated(TypedDict, total=False):
+    """Answer of `precreate`: the text to show as QR, valid for 2 hours."""
+
+    code: str
+    msg: str
+    out_trade_no: str
+    qr_code: str
+
+
+class Created(TypedDict, total=False):
+    """Answer of `create`: `trade_no` goes to the mini program's `my.tradePay`."""
+
+    code: str
+    msg: str
+    out_trade_no: str
+    trade_no: str
+
+
+class Queried(TypedDict, total=False):
+    """Answer of `query`. `trade_status`: WAIT_BUYER_PAY, TRADE_SUCCESS, TRADE_FINISHED, TRADE_CLOSED. Amounts: yuan."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+    trade_status: str
+    total_amount: str
+    receipt_amount: str
+    buyer_pay_amount: str
+    send_pay_date: str
+    buyer_logon_id: str
+    buyer_user_id: str
+    buyer_open_id: str
+    fund_bill_list: list[dict[str, Any]]
+
+
+class Canceled(TypedDict, total=False):
+    """Answer of `cancel`. `action`: close (was unpaid), refund (was paid, paid back), absent (no such trade);
+    `retry_flag` Y: call it again."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+    action: str
+    retry_flag: str
+
+
+class Closed(TypedDict, total=False):
+    """Answer of `close`."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+
+
+class Refunded(TypedDict, total=False):
+    """Answer of `refund`. `fund_change` Y: the money went back now; otherwise ask `refund_query`. `refund_fee` is
+    all that was refunded of the trade so far, in yuan."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+    fund_change: str
+    refund_fee: str
+    gmt_refund_pay: str
+    buyer_logon_id: str
+    buyer_user_id: str
+
+
+class RefundQueried(TypedDict, total=False):
+    """Answer of `refund_query`. Without `refund_status` the refund was not received or failed; `refund_amount` is
+    this refund's, in yuan."""
+
+    code: str
+    msg: str
+    trade_no: str
+    out_trade_no: str
+    out_request_no: str
+    refund_status: str
+    refund_amount: str
+    total_amount: str
+    gmt_refund_pay: str
