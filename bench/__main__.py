@@ -1,8 +1,14 @@
-"""`python -m bench` measures the gateway, `python -m bench --ceiling` the generator alone."""
+"""`python -m bench` measures the gateway, `python -m bench --ceiling` the load generator alone."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from bench import ceiling, machine
+
+if TYPE_CHECKING:
+    from bench import gateway
+
+HEAD = "group size  payments/s  slowest  fastest   p50 ms   p95 ms   p99 ms  cores"
 
 
 def arguments() -> argparse.Namespace:
@@ -14,13 +20,43 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def print_ceiling(connections: int, seconds: float) -> None:
+    top = ceiling.measure(connections=connections, seconds=min(seconds, 2.0), runs=3)
+    print(f"ceiling    load generator alone: {top.raw:,.0f}/s from a bare protocol, {top.asgi:,.0f}/s from bare ASGI")
+
+
+def print_gateway(options: argparse.Namespace) -> None:
+    from bench import gateway
+
+    with gateway.database() as (uri, folder):
+        settings = gateway.settings(uri)
+        bench = gateway.Bench(uri, folder, connections=options.connections, seconds=options.seconds)
+        print(f"database   {', '.join(f'{name} {value}' for name, value in settings.items())}")
+        print(f"           on {machine.file_system(folder)}, embedded, beside the server and the generator")
+        print("measured   POST /v1/payments without a method: bearer key, idempotency key and order_no of its own,")
+        print(f"           committed with its event; {options.connections} connections, medians of {options.runs} runs")
+        print(f"           of {options.seconds:g} s against one server process\n")
+        print(HEAD)
+        grouped = print_row(bench.series(options.runs))
+        single = print_row(bench.series(options.runs, TONGBAO_GROUP_SIZE_MAX="1"))
+    total = grouped.payments + single.payments
+    print(f"\ngrouped / one by one: {grouped.per_second / single.per_second:.1f}")
+    print(f"each of the {total:,} acknowledged payments is in the database, with its event and its key")
+
+
+def print_row(series: "gateway.Series") -> "gateway.Series":
+    rates = f"{series.per_second:>11,.0f} {series.slowest:>8,.0f} {series.fastest:>8,.0f}"
+    latency = " ".join(f"{series.latency_ms[name]:>8.1f}" for name in ("p50", "p95", "p99"))
+    print(f"{series.group_size_max:>10} {rates} {latency} {series.server_cores:>6.2f}")
+    return series
+
+
 def main() -> None:
     options = arguments()
-    print(machine.line())
-    top = ceiling.measure(connections=options.connections, seconds=min(options.seconds, 3.0), runs=3)
-    print(
-        f"load generator's ceiling: {top.raw:,.0f}/s against a bare protocol, {top.asgi:,.0f}/s against a bare ASGI app"
-    )
+    print(f"machine    {machine.line()}")
+    print_ceiling(options.connections, options.seconds)
+    if not options.ceiling:
+        print_gateway(options)
 
 
 if __name__ == "__main__":
