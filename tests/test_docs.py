@@ -1,13 +1,17 @@
 """The documents are complete and true: what is listed somewhere in the code is described somewhere in the docs."""
 
+import ast
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+from tongbao.domain.webhook import WebhookError
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+PACKAGE = ROOT / "src" / "tongbao"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
 
@@ -40,3 +44,31 @@ def test_the_glossary_is_sorted_into_words_that_mean_one_thing() -> None:
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", (DOCS / "glossary.md").read_text("utf-8"), re.MULTILINE)
     words = [word for word, _, _ in rows]
     assert len(words) == len(set(words)), "one word, one row"
+
+
+def spoken_codes() -> dict[str, str]:
+    """Every error code that the source can answer with -> where it stands. The sandbox speaks the channels' codes."""
+    found = {str(code): "domain/webhook.py: WebhookError" for code in WebhookError}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if "simulators" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                values = [word.value for word in node.keywords if word.arg == "code"]
+            elif isinstance(node, ast.Assign) and "code" in map(ast.unparse, node.targets):
+                values = [node.value]
+            for value in values:
+                if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                    found[value.value] = f"{path.relative_to(ROOT)}:{value.lineno}"
+    return found
+
+
+def test_every_error_code_is_documented_and_none_besides() -> None:
+    documented = re.findall(r"^\| `(\w+)` \|", (DOCS / "errors.md").read_text("utf-8"), re.MULTILINE)
+    assert len(documented) == len(set(documented)), "a code stands once"
+    spoken = spoken_codes()
+    missing = {code: place for code, place in spoken.items() if code not in documented}
+    assert not missing, f"docs/errors.md tells people what to do next; it lacks {missing}"
+    gone = set(documented) - spoken.keys()
+    assert not gone, f"docs/errors.md describes codes that nothing answers with: {gone}"
