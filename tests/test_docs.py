@@ -3,11 +3,13 @@
 import ast
 import re
 import runpy
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tongbao.domain.webhook import WebhookError
+from tongbao.ports import ChannelKind
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -72,3 +74,28 @@ def test_every_error_code_is_documented_and_none_besides() -> None:
     assert not missing, f"docs/errors.md tells people what to do next; it lacks {missing}"
     gone = set(documented) - spoken.keys()
     assert not gone, f"docs/errors.md describes codes that nothing answers with: {gone}"
+
+
+def channel_kinds() -> list[ChannelKind]:
+    """What each channel's adapter says of itself."""
+    names = [f"tongbao.channels.{path.parent.name}.adapter" for path in PACKAGE.glob("channels/*/adapter.py")]
+    return [kind for name in names for kind in vars(import_module(name)).values() if isinstance(kind, ChannelKind)]
+
+
+def test_every_method_and_credential_of_a_channel_is_documented() -> None:
+    page = (DOCS / "guides" / "channels.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (yes|no) \| (yes|no) \|", page, re.MULTILINE)
+    kinds = channel_kinds()
+    assert kinds, "this test has lost sight of the channels"
+    methods = {method for kind in kinds for method in kind.capabilities.methods}
+    credentials = {field.name: (field.secret, field.required) for kind in kinds for field in kind.credentials}
+    assert set(listed) == methods | credentials.keys()
+    assert {name: (secret == "yes", required == "yes") for name, secret, required in rows} == credentials
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+def test_the_readme_s_table_of_channels_is_honest(page: str) -> None:
+    table = re.findall(r"^\| \S.* \|.* \|.* \|.* \|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
+    claimed = {method for row in table for method in re.findall(r"`([a-z]+_[a-z_]+)`", row)}
+    assert claimed == {method for kind in channel_kinds() for method in kind.capabilities.methods}
