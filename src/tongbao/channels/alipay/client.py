@@ -15,7 +15,7 @@ from tongbao.channels.alipay.calls import Exchange
 from tongbao.crypto import KeySource
 from tongbao.domain.errors import ChannelError
 from tongbao.ports import Clock, Reply, Request, SyncTransport, Timeouts, Transport
-from tongbao.transport import AiohttpTransport, HttpxTransport
+from tongbao.transport import AiohttpTransport, HttpcoreTransport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,7 +132,7 @@ def _awaitable(
     return method
 
 
-class AlipayClient(_Shell[SyncTransport, HttpxTransport]):
+class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
     """Alipay, blocking. Share one between threads; leave it with `disconnect()` or a `with`."""
 
     page_pay = _offline(trades.page_pay)
@@ -154,7 +154,7 @@ class AlipayClient(_Shell[SyncTransport, HttpxTransport]):
     def run(self, exchange: Exchange[T]) -> T:
         """Drives any exchange to its result."""
         if self._transport is None:
-            self._transport = self._own = HttpxTransport()
+            self._transport = self._own = HttpcoreTransport()
         arrived: Reply | ChannelError | None = None
         while True:
             try:

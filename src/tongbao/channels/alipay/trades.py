@@ -23,7 +23,6 @@ from tongbao.channels.alipay.calls import Exchange, Node, SignedPage, call, quer
 from tongbao.channels.alipay.orders import OrderFields, checked_number, further, order, trade
 from tongbao.channels.alipay.values import Amount, yuan
 
-
 # --- the buyer's browser or app carries the request: nothing is sent here ------------------------------------------
 
 
