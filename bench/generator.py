@@ -153,7 +153,6 @@ async def run(job: Job) -> Outcome:
     before = perf_counter()
     requests = build(job)
     built = perf_counter() - before
-    gc.disable()  # hundreds of thousands of requests and latencies are alive; walking them would be measured too
     loop = asyncio.get_running_loop()
     volley = Volley(requests, job.seconds)
     connections = []
@@ -182,6 +181,7 @@ def percentiles(latencies: list[float]) -> dict[str, float]:
 
 def main() -> None:
     job: dict[str, Any] = json.load(sys.stdin)
+    gc.disable()  # hundreds of thousands of requests and latencies are alive; walking them would be measured too
     outcome = uvloop.run(run(Job(**job)))
     json.dump(asdict(outcome), sys.stdout)
 
