@@ -309,6 +309,15 @@ def conclude(payment: Payment, attempts: Sequence[Attempt], now: datetime) -> tu
     return replace(payment, status=status, closed_reason=reason, closed_at=now), PaymentClosed(reason)
 
 
+def want_cancel(payment: Payment, now: datetime) -> Payment:
+    """The merchant's wish, noted once; a closed payment stays as it is, a paid one refuses."""
+    if payment.status is PaymentStatus.SUCCEEDED:
+        raise TransitionRefused("the payment has been paid already; refund it instead", code="payment_succeeded")
+    if payment.status is PaymentStatus.CLOSED or payment.cancel_requested_at is not None:
+        return payment
+    return replace(payment, cancel_requested_at=now)
+
+
 def refuse_unless_payable(payment: Payment, now: datetime) -> None:
     """Raises TransitionRefused unless a new attempt may be started now."""
     if payment.status is PaymentStatus.SUCCEEDED:

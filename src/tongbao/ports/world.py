@@ -94,3 +94,11 @@ class RawResponse:
     status: int
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
+
+
+class Vault(Protocol):
+    """Keeps secrets at rest. `context` (`table|row|column`) is authenticated with the value."""
+
+    def seal(self, plain: bytes, context: str) -> bytes: ...
+
+    def open(self, sealed: bytes, context: str) -> bytes: ...

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
+from tongbao.domain import errors
 from tongbao.domain import payment as domain
 from tongbao.domain import refund as refunds
 from tongbao.domain.errors import AmountExceeded, TongbaoError
@@ -81,6 +82,26 @@ class Payments:
     async def record(self, record: Record) -> Recorded:
         """Applies the reports; committed when it returns. Raises StorageUnavailable when the database is away."""
         return await self._queue.submit(record)
+
+    async def conclude(self, app_id: str, payment_id: str, *, cancel: bool = False) -> None:
+        """Close a payment whose time is over or, with `cancel`, whose merchant wishes it, once no attempt can be paid.
+
+        Raises NotFound, and TransitionRefused (`payment_succeeded`) for a cancel after money is in.
+        """
+        if await self._store.transact(partial(self._conclude_one, (app_id, payment_id), cancel)):
+            self._pushes.publish([(app_id, payment_id)])
+
+    async def _conclude_one(self, key: Key, cancel: bool, tx: Transaction) -> bool:
+        now = self._clock.now()
+        before = await open_dossiers(tx, [key])
+        if key not in before:
+            raise errors.NotFound(f"no payment {key[1]}")
+        draft = before[key].copy()
+        if cancel:
+            draft.payment = domain.want_cancel(draft.payment, now)
+        self._conclude(draft, now)
+        await file_dossiers(tx, before, {key: draft})
+        return draft.payment is not before[key].payment
 
     async def _execute(self, records: Sequence[Record]) -> Sequence[Recorded | TongbaoError]:
         results = await self._store.transact(partial(self._record_batch, records))

@@ -141,6 +141,10 @@ class Views:
     def checkout_url(self, payment_id: str) -> str:
         return f"{self.base_url}/checkout/{payment_id}?cs={self.checkout_token(payment_id)}"
 
+    def notify_url(self, channel_account_id: str) -> str:
+        """Where the channel sends its notifications."""
+        return f"{self.base_url}/notify/{channel_account_id}"
+
     def next_action(self, payment_id: str, action: NextAction | None) -> NextActionView | None:
         if action is None:
             return None

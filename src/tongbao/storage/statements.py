@@ -98,3 +98,4 @@ INSERT_QUARANTINE = """
     INSERT INTO quarantine
         (app_id, id, channel_account_id, notification_id, reference, mismatches, raw, status, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'open', $8) ON CONFLICT DO NOTHING"""
+LAST_REFUND_SENT_AT = "SELECT max(sent_at) FROM refunds WHERE app_id = $1 AND attempt_id = $2"

@@ -106,6 +106,10 @@ class Transaction:
     async def update_refunds(self, refunds: Sequence[Refund]) -> None:
         await self.connection.execute(sql.UPDATE_REFUNDS, *transpose([rows.refund_row(r) for r in refunds]))
 
+    async def last_refund_sent_at(self, attempt: Key) -> datetime | None:
+        found: datetime | None = await self.connection.fetchval(sql.LAST_REFUND_SENT_AT, *attempt)
+        return found
+
     # --- what facts cause
 
     async def insert_events(self, events: Sequence[Event]) -> int:

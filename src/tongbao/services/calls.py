@@ -1,0 +1,69 @@
+"""Calling a channel, holding nothing: what it needs to know, and what an interrupted call means.
+
+Every channel call of the services goes through here. Expected answers come back as events; what interrupts a call
+comes back as an `AttemptError` that says what is certain.
+"""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from tongbao.domain.errors import ChannelError, Outcome, Rejected, TongbaoError
+from tongbao.domain.payment import Attempt, AttemptError, Payment
+from tongbao.domain.refund import Refund
+from tongbao.domain.report import Declined
+from tongbao.ports import AttemptRequest, RefundRequest
+
+E = TypeVar("E")
+
+
+def attempt_request(payment: Payment, attempt: Attempt, notify_url: str) -> AttemptRequest:
+    """What a channel is told about an attempt."""
+    buyer = payment.buyer or {}
+    return AttemptRequest(
+        reference=attempt.reference,
+        method=attempt.method,
+        amount=attempt.amount,
+        subject=payment.subject,
+        expires_at=attempt.expires_at,
+        created_at=attempt.created_at,
+        notify_url=notify_url,
+        return_url=payment.return_url,
+        channel_reference=attempt.channel_reference,
+        buyer_id=buyer.get("id"),
+        buyer_ip=buyer.get("ip"),
+        options=attempt.options,
+    )
+
+
+def refund_request(refund: Refund, attempt: Attempt) -> RefundRequest:
+    """What a channel is told about a refund."""
+    return RefundRequest(
+        reference=refund.reference,
+        attempt_reference=attempt.reference,
+        amount=refund.amount,
+        paid=attempt.amount,
+        reason=refund.reason,
+        channel_reference=attempt.channel_reference,
+    )
+
+
+async def outcome_of(call: Awaitable[E]) -> E | AttemptError:
+    """The event that the channel answered with, or why the call was interrupted."""
+    try:
+        return await call
+    except (ChannelError, Rejected) as error:
+        return attempt_error(error)
+
+
+def attempt_error(error: TongbaoError) -> AttemptError:
+    """An interruption as it is stored; a message that cannot be trusted leaves the outcome unknown."""
+    outcome = error.outcome or Outcome.UNKNOWN
+    words = (error.channel_code, error.channel_message) if isinstance(error, ChannelError) else (None, None)
+    return AttemptError(error.code, outcome, error.message, *words)
+
+
+def as_declined(error: AttemptError) -> Declined | None:
+    """A call that was certainly not executed ends the attempt; another may be tried at once."""
+    if error.outcome != Outcome.NOT_EXECUTED:
+        return None
+    return Declined(error.code, error.message, error.channel_code, error.channel_message)

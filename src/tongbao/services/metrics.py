@@ -1,0 +1,63 @@
+"""Metrics: a dozen series that tell an operator whether money moves. One registry per process, no global one."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Counts; names follow Prometheus' conventions and carry `tongbao_` in front."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        r = self.registry
+        self._requests = Counter("tongbao_http_requests", "Answers by door and status", ["door", "status"], registry=r)
+        self._latency = Histogram(
+            "tongbao_http_seconds", "Time to answer, by door", ["door"], buckets=SECONDS, registry=r
+        )
+        self._notifications = Counter(
+            "tongbao_notifications", "Channel notifications by outcome", ["channel", "outcome"], registry=r
+        )
+        self._calls = Counter(
+            "tongbao_channel_calls", "Calls to channels by verb and outcome", ["channel", "verb", "outcome"], registry=r
+        )
+        self._quarantined = Counter(
+            "tongbao_quarantined", "Trusted messages that contradict what we stored", ["channel"], registry=r
+        )
+        self._undecided = Counter(
+            "tongbao_attempts_undecided", "Questions about attempts long after their deadline", ["channel"], registry=r
+        )
+        self._deliveries = Counter("tongbao_webhook_deliveries", "Webhook tries by outcome", ["outcome"], registry=r)
+        self._jobs = Counter("tongbao_worker_jobs", "Jobs of the workers by outcome", ["job", "outcome"], registry=r)
+
+    def request(self, door: str, status: int, seconds: float) -> None:
+        self._requests.labels(door, str(status)).inc()
+        self._latency.labels(door).observe(seconds)
+
+    def notification(self, channel: str, outcome: str) -> None:
+        self._notifications.labels(channel, outcome).inc()
+
+    def channel_call(self, channel: str, verb: str, outcome: str) -> None:
+        self._calls.labels(channel, verb, outcome).inc()
+
+    def quarantined(self, channel: str) -> None:
+        self._quarantined.labels(channel).inc()
+
+    def undecided(self, channel: str) -> None:
+        self._undecided.labels(channel).inc()
+
+    def delivery(self, outcome: str) -> None:
+        self._deliveries.labels(outcome).inc()
+
+    def job(self, name: str, outcome: str) -> None:
+        self._jobs.labels(name, outcome).inc()
+
+    def gauge(self, name: str, help_text: str, read: Callable[[], float]) -> None:
+        """A value that is read when the metrics are asked for."""
+        Gauge(name, help_text, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """The exposition format."""
+        return generate_latest(self.registry)
