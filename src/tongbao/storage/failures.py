@@ -1,4 +1,4 @@
-"""What PostgreSQL's failures mean to a batch: one table, read by the group commit.
+"""What PostgreSQL's failures mean: one table, read by every transaction.
 
 refused  - this data can never be stored: find the item (bisect)
 contention - another transaction was in the way: the same batch again
@@ -7,7 +7,7 @@ away     - the database is not there: nothing was executed, everybody may try ag
 
 import asyncpg
 
-from tongbao.domain.errors import InvalidInput, Outcome, StorageUnavailable, TongbaoError
+from tongbao.domain.errors import InvalidInput, Outcome, StorageUnavailable
 
 REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """The server refuses the value; what the driver itself cannot encode is recognised by `is_refused`."""
@@ -32,21 +32,18 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(error, REFUSED) or (isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError))
 
 
+class DataRefused(InvalidInput):
+    """The database refuses this value."""
+
+    code = "value_refused"
+
+
 class CommitUnknown(Exception):
-    """The connection was lost during COMMIT: the batch may or may not be there."""
-
-
-def as_domain_error(error: BaseException) -> TongbaoError:
-    """The error that a single command's caller sees."""
-    if isinstance(error, TongbaoError):
-        return error
-    if is_refused(error):
-        return InvalidInput("the database refuses this value", code="value_refused")
-    raise error
+    """The connection was lost during COMMIT: the transaction may or may not be there."""
 
 
 def away(error: BaseException) -> StorageUnavailable:
-    """The same for a whole batch whose database is gone."""
+    """What callers see of a database that is gone."""
     if isinstance(error, CommitUnknown):
         message = "The database was lost while it committed; it may have been stored. Repeat the request as it is."
         return StorageUnavailable(message, outcome=Outcome.UNKNOWN)

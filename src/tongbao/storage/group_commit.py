@@ -2,8 +2,8 @@
 
 Rule 1: idle, the first command goes at once; while a batch is in flight the next one gathers. No timer is waited for.
 Rule 2: a refused item is a value and hurts no neighbour. An error that PostgreSQL raises for the data of one item
-        rolls the batch back and it is bisected; deadlock and serialization failures run again; a connection lost
-        during COMMIT gives everyone `unknown` (safe: every command has a natural key).
+        rolls the batch back and it is bisected; deadlock and serialization failures run again (in the store); a
+        connection lost during COMMIT gives everyone `unknown` (safe: every command has a natural key).
 Rule 3: results are handed out after the commit, to waiters that are still there.
 """
 
@@ -12,15 +12,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-import asyncpg
-
-from tongbao.domain.errors import TongbaoError
-from tongbao.storage.failures import AWAY, CONTENTION, REFUSED, CommitUnknown, as_domain_error, away, is_refused
+from tongbao.domain.errors import StorageUnavailable, TongbaoError
+from tongbao.storage.failures import DataRefused
 
 C = TypeVar("C")
 R = TypeVar("R")
-
-RETRIES_MAX = 8
 
 
 class GroupCommit(Generic[C, R]):
@@ -88,19 +84,13 @@ class GroupCommit(Generic[C, R]):
                 future.set_result(result)
 
     async def _settle(self, commands: Sequence[C]) -> Sequence[R | TongbaoError]:
-        for retry in range(RETRIES_MAX):
-            try:
-                return await self._execute(commands)
-            except CONTENTION:
-                continue
-            except (CommitUnknown, *REFUSED, *AWAY) as error:
-                if not is_refused(error):
-                    return [away(error)] * len(commands)
-                if retry == 0 and isinstance(error, asyncpg.UniqueViolationError):
-                    continue  # another transaction was first; the second run reads its row
-                if len(commands) == 1:
-                    return [as_domain_error(error)]
-                middle = len(commands) // 2
-                first = await self._settle(commands[:middle])
-                return [*first, *await self._settle(commands[middle:])]
-        return [away(TimeoutError("contention"))] * len(commands)
+        try:
+            return await self._execute(commands)
+        except StorageUnavailable as error:
+            return [error] * len(commands)
+        except DataRefused as error:
+            if len(commands) == 1:
+                return [error]
+            middle = len(commands) // 2
+            first = await self._settle(commands[:middle])
+            return [*first, *await self._settle(commands[middle:])]
