@@ -1,0 +1,110 @@
+"""What the sandbox's pages and its command line need of a channel; every simulator offers the same.
+
+Rule: the phone, the panel and the timer know channels only through this protocol.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from starlette.routing import BaseRoute
+
+from tongbao.simulators.bank import Buyer
+from tongbao.simulators.door import Door
+
+
+class PaymentRefused(Exception):
+    """The buyer cannot pay this now: the channel's `code`, and a sentence for the buyer."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a buyer sees of something to pay. `state`: open, paid, refunded, closed or expired; `amount` is written in
+    the currency's major unit; `content` is what its QR carries."""
+
+    channel: str
+    token: str
+    state: str
+    subject: str
+    payee: str
+    amount: str
+    currency: str
+    reference: str
+    expires_at: datetime
+    content: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """For the JSON API."""
+        names = ("channel", "token", "state", "subject", "payee", "amount", "currency", "reference")
+        return {name: getattr(self, name) for name in names} | {"expires_at": self.expires_at.isoformat()}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A trade in the panel's list."""
+
+    channel: str
+    merchant: str
+    reference: str
+    number: str
+    product: str
+    amount: str
+    status: str
+    refunded: str
+    created_at: datetime
+
+
+class ChannelSimulator(Protocol):
+    """One channel of the sandbox."""
+
+    name: str
+
+    def doors(self) -> Mapping[str, Door]:
+        """Plain ASGI doors by path."""
+        ...
+
+    def routes(self) -> list[BaseRoute]:
+        """The channel's own pages."""
+        ...
+
+    def recognise(self, content: str) -> str | None:
+        """The token behind a QR's content (or an in-app order) of this channel, None when it is not its own."""
+        ...
+
+    def offer(self, token: str) -> Offer | None: ...
+
+    def codes(self) -> list[Offer]:
+        """The codes that could be scanned now, newest first."""
+        ...
+
+    def scan(self, token: str, buyer: Buyer) -> Offer:
+        """The buyer opens the cashier; raises PaymentRefused."""
+        ...
+
+    def pay(self, token: str, buyer: Buyer) -> Offer:
+        """Raises PaymentRefused, and then nothing happened."""
+        ...
+
+    def decline(self, token: str, buyer: Buyer) -> Offer:
+        """The buyer opens the cashier and refuses; the trade stays unpaid. Raises PaymentRefused."""
+        ...
+
+    def rows(self, count: int) -> list[Row]: ...
+
+    def merchants(self) -> Mapping[str, str]:
+        """App id -> name, to scope faults."""
+        ...
+
+    def accounts(self, base_url: str) -> dict[str, object]:
+        """Everything that an outside client needs."""
+        ...
+
+    def expire_due(self) -> int: ...
+
+    def next_due_at(self) -> datetime | None: ...
