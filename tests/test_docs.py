@@ -6,8 +6,10 @@ import runpy
 from importlib import import_module
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tongbao.config import Settings
 from tongbao.domain.webhook import WebhookError
 from tongbao.ports import ChannelKind
 
@@ -99,3 +101,12 @@ def test_the_readme_s_table_of_channels_is_honest(page: str) -> None:
     table = re.findall(r"^\| \S.* \|.* \|.* \|.* \|$", (ROOT / page).read_text("utf-8"), re.MULTILINE)
     claimed = {method for row in table for method in re.findall(r"`([a-z]+_[a-z_]+)`", row)}
     assert claimed == {method for kind in channel_kinds() for method in kind.capabilities.methods}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = (DOCS / "guides" / "operations.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| `TONGBAO_(\w+)` \| (?:`([^`]+)`|-) \|", page, re.MULTILINE))
+    defaults = {field.name.upper(): field.default for field in msgspec.structs.fields(Settings)}
+    assert documented == {name: str(default) if default else "" for name, default in defaults.items()}, (
+        "docs/guides/operations.md lists each setting once, with the default that config.py gives it"
+    )
