@@ -126,7 +126,7 @@ class WebhookSender:
     def __init__(
         self,
         *,
-        allowed_networks: Iterable[str] = (),
+        allowed_networks: Iterable[str | Network] = (),
         resolver: Resolver = resolve,
         tls: ssl.SSLContext | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,

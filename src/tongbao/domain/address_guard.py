@@ -82,12 +82,12 @@ class Target:
         return f"{self.scheme}://{host}{port}{self.path}"
 
 
-def networks_from(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from CIDR texts (`10.0.0.0/8`, `127.0.0.1`); raises InvalidInput for one that is none."""
-    networks = []
-    for text in texts:
+def networks_from(given: Iterable[str | Network]) -> tuple[Network, ...]:
+    """Networks, also from CIDR texts (`10.0.0.0/8`, `127.0.0.1`); raises InvalidInput for one that is none."""
+    networks: list[Network] = []
+    for text in given:
         try:
-            networks.append(ip_network(text.strip()))
+            networks.append(ip_network(text.strip()) if isinstance(text, str) else text)
         except ValueError as error:
             raise InvalidInput(f"{text!r} is not a network in CIDR form: {error}") from None
     return tuple(networks)
