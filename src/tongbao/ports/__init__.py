@@ -14,6 +14,7 @@ from tongbao.ports.channel import (
     RefundRequest,
     Verb,
 )
+from tongbao.ports.leases import DueDelivery, JobKey, Leases, Target
 from tongbao.ports.webhook import WebhookSender
 from tongbao.ports.world import (
     Clock,
@@ -36,9 +37,12 @@ __all__ = [
     "ChannelOpener",
     "Clock",
     "CredentialField",
+    "DueDelivery",
     "Finding",
     "Ids",
+    "JobKey",
     "KeyWanted",
+    "Leases",
     "MethodCapability",
     "RawRequest",
     "RawResponse",
@@ -46,6 +50,7 @@ __all__ = [
     "Reply",
     "Request",
     "SyncTransport",
+    "Target",
     "Timeouts",
     "Transport",
     "Verb",

@@ -234,8 +234,8 @@ CREATE TABLE deliveries (
     leased_by   text,
     PRIMARY KEY (app_id, id)
 );
-CREATE INDEX deliveries_due ON deliveries (next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX deliveries_in_order ON deliveries (app_id, endpoint_id, payment_id, sequence) WHERE next_at IS NOT NULL;
+CREATE INDEX deliveries_by_endpoint ON deliveries (app_id, endpoint_id, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX deliveries_in_order ON deliveries (app_id, payment_id, sequence) WHERE next_at IS NOT NULL;
 CREATE INDEX deliveries_of_event ON deliveries (app_id, event_id);
 
 -- A worker renews its row every 2 s; rows leased by one that is silent for 8 s come back.
