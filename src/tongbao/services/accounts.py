@@ -283,3 +283,13 @@ def refuse_out_of_bounds(method: str, capability: MethodCapability, amount: Mone
     if not capability.amount_min <= amount.minor <= capability.amount_max:
         bounds = f"{capability.amount_min} to {capability.amount_max}"
         raise InvalidInput(f"{method} takes amounts from {bounds}", param="/amount", code="amount_out_of_bounds")
+
+
+def refuse_unknown_options(capability: MethodCapability, options: Mapping[str, object]) -> None:
+    """Raises InvalidInput for a method option that the method does not know."""
+    for name in options:
+        if name not in capability.options:
+            known = ", ".join(sorted(capability.options)) or "none"
+            raise InvalidInput(
+                f"unknown method option {name!r}; known: {known}", param=f"/method_options/{name}", code="unknown_field"
+            )

@@ -17,7 +17,7 @@ from tongbao.domain.payment import CALL_DEADLINE, OPEN_ATTEMPT, Attempt, Attempt
 from tongbao.domain.report import AttemptEvent, NotFound, Report
 from tongbao.ports import Clock, Ids
 from tongbao.ports.store import Answer, Claim, Grouping, Queue, Store, Transaction
-from tongbao.services.accounts import Accounts, OpenAccount
+from tongbao.services.accounts import Accounts, OpenAccount, refuse_unknown_options
 from tongbao.services.calls import as_declined, attempt_request, outcome_of
 from tongbao.services.creation import Creation
 from tongbao.services.dossier import Dossier, file_dossiers, open_dossiers
@@ -94,11 +94,12 @@ class Attempts:
             created = await self._creation.create(payment, None, intent)
             return Answered(created.status, created.body, created.replayed)
         opened = await self._accounts.choose(payment.app_id, payment.method, payment.amount, account_id)
+        refuse_unknown_options(opened.channel.capabilities.methods[payment.method], options)
         attempt = self._plan(payment, payment.method, opened, options)
         created = await self._creation.create(payment, attempt, intent)
         if created.attempt is None:
             return Answered(created.status, created.body, created.replayed)
-        return await self._call(payment, attempt, opened, intent, 201)
+        return await self._call(payment, attempt, opened, intent)
 
     async def begin(
         self,
@@ -111,6 +112,7 @@ class Attempts:
     ) -> Answered:
         """`POST /v1/payments/{id}/attempts`: another try at a pending payment. Raises TransitionRefused, NotFound."""
         opened = await self._accounts.choose(app_id, method, payment.amount, account_id)
+        refuse_unknown_options(opened.channel.capabilities.methods[method], options)
         command = Begin(
             app_id,
             payment.id,
@@ -127,7 +129,7 @@ class Attempts:
             return Answered(begun.status, begun.body, replayed=True)
         if not begun.calling:
             return Answered(200, encoded(self._views.payment(begun.payment, begun.attempt)))
-        return await self._call(begun.payment, begun.attempt, opened, intent, 201)
+        return await self._call(begun.payment, begun.attempt, opened, intent, failure_is_answer=True)
 
     # --- intent
 
@@ -203,8 +205,16 @@ class Attempts:
     # --- call and record
 
     async def _call(
-        self, payment: Payment, attempt: Attempt, opened: OpenAccount, intent: Intent | None, status: int
+        self,
+        payment: Payment,
+        attempt: Attempt,
+        opened: OpenAccount,
+        intent: Intent | None,
+        *,
+        failure_is_answer: bool = False,
     ) -> Answered:
+        """Calls the channel and records what it says. With `failure_is_answer` an interrupted call's key is left to
+        the caller, whose answer is the failure."""
         request = attempt_request(payment, attempt, self._views.notify_url(opened.account.id))
         answer = await outcome_of(opened.channel.create(request))
         interruption: AttemptError | None = None
@@ -214,6 +224,7 @@ class Attempts:
             event = as_declined(answer) or NotFound()
         else:
             event = answer
+        kept = intent if interruption is None or not failure_is_answer else None
         recorded = await self._payments.record(
             Record(
                 app_id=payment.app_id,
@@ -221,10 +232,10 @@ class Attempts:
                 identity=opened.channel.identity,
                 reports=(Report(attempt.reference, event),),
                 interruption=interruption if isinstance(event, NotFound) else None,
-                answer=(intent.key, status) if intent is not None else None,
+                answer=(kept.key, 201) if kept is not None else None,
             )
         )
-        return Answered(status, self._body(recorded), error=interruption)
+        return Answered(201, self._body(recorded), error=interruption)
 
     def _body(self, recorded: Recorded) -> str:
         assert recorded.payment is not None, "the attempt was committed before its channel was called"

@@ -1,0 +1,155 @@
+"""Handlers for payments and refunds. Each is short: read the input, call a service, write the view."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, Outcome, OutcomeUnknown
+from tongbao.domain.money import Money, currency
+from tongbao.domain.payment import AttemptError, Payment, PaymentStatus
+from tongbao.ports.reading import Page, PaymentFilter
+from tongbao.services.attempts import Answered
+from tongbao.web import schemas
+from tongbao.web.door import REPLAYED, Answer, Call, answer_json, answer_problem
+from tongbao.web.schemas import decode, decoder
+
+_create_payment = decoder(schemas.CreatePayment)
+_create_attempt = decoder(schemas.CreateAttempt)
+_create_refund = decoder(schemas.CreateRefund)
+_empty = decoder(schemas.Empty)
+
+LIST_QUERIES = ("limit", "starting_after", "ending_before")
+
+
+def page_of(call: Call, *filters: str) -> Page:
+    """`limit` 1-100, and one cursor at most."""
+    call.refuse_unknown_query(*LIST_QUERIES, *filters)
+    text = call.query.get("limit", "10")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
+        raise InvalidInput("limit is a number from 1 to 100", param="limit")
+    after, before = call.query.get("starting_after"), call.query.get("ending_before")
+    if after is not None and before is not None:
+        raise InvalidInput("starting_after and ending_before exclude each other", param="ending_before")
+    return Page(int(text), after, before)
+
+
+def answer_list(views: list[msgspec.Struct], more: bool) -> Answer:
+    return answer_json(200, {"object": "list", "data": views, "has_more": more})
+
+
+def moment_of(call: Call, name: str) -> datetime | None:
+    text = call.query.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{name} is an RFC 3339 time", param=name) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+async def create_payment(call: Call) -> Answer:
+    given = decode(call.body, _create_payment)
+    now = call.services.clock.now()
+    payment = Payment(
+        app_id=call.app.id,
+        id=call.services.ids.make("pay"),
+        livemode=call.app.livemode,
+        order_no=given.order_no,
+        amount=Money(given.amount, currency(given.currency)),
+        subject=given.subject,
+        expires_at=now + timedelta(seconds=given.expires_in),
+        created_at=now,
+        method=given.method,
+        return_url=given.return_url,
+        buyer=None if given.buyer is None else msgspec.to_builtins(given.buyer),
+        metadata=given.metadata,
+        event_seq=1,
+    )
+    answered = await call.services.attempts.create(payment, given.method_options, given.channel_account, call.intent)
+    return _answer(answered)
+
+
+def _answer(answered: Answered) -> Answer:
+    return Answer(answered.status, answered.body.encode(), (REPLAYED,) if answered.replayed else ())
+
+
+async def create_attempt(call: Call) -> Answer:
+    """424 when the channel failed: the failure is the answer here, and stands in latest_attempt.error too."""
+    given = decode(call.body, _create_attempt)
+    payment, _ = await call.services.reading.payment(call.app.id, call.params["payment_id"])
+    answered = await call.services.attempts.begin(
+        call.app.id, payment, given.method, given.method_options, given.channel_account, call.intent
+    )
+    if answered.error is None:
+        return _answer(answered)
+    problem = answer_problem(channel_error(answered.error), call.request_id)
+    if call.intent is not None:
+        await call.services.idempotency.keep(call.app.id, call.intent, problem.status, problem.body.decode())
+    return problem
+
+
+def channel_error(error: AttemptError) -> ChannelError:
+    """The stored interruption as the error that the caller sees."""
+    kind = OutcomeUnknown if error.outcome == Outcome.UNKNOWN else ChannelUnavailable
+    return kind(
+        error.message,
+        code=error.code,
+        channel_code=error.channel_code,
+        channel_message=error.channel_message,
+    )
+
+
+async def read_payment(call: Call) -> Answer:
+    payment_id = call.params["payment_id"]
+    if call.query:
+        call.refuse_unknown_query("refresh")
+        if call.query["refresh"] not in ("true", "false"):
+            raise InvalidInput("refresh is true or false", param="refresh")
+        if call.query["refresh"] == "true":
+            interrupted = await call.services.asking.refresh(call.app.id, payment_id)
+            if interrupted is not None:
+                raise channel_error(interrupted)
+    payment, latest = await call.services.reading.payment(call.app.id, payment_id)
+    return answer_json(200, call.services.views.payment(payment, latest))
+
+
+async def list_payments(call: Call) -> Answer:
+    page = page_of(call, "order_no", "status", "channel", "created_after", "created_before")
+    filters = PaymentFilter(
+        order_no=call.query.get("order_no"),
+        status=call.query.get("status"),
+        channel=call.query.get("channel"),
+        created_after=moment_of(call, "created_after"),
+        created_before=moment_of(call, "created_before"),
+    )
+    found, more = await call.services.reading.list_payments(call.app.id, filters, page)
+    return answer_list([call.services.views.payment(payment, latest) for payment, latest in found], more)
+
+
+async def cancel_payment(call: Call) -> Answer:
+    """200 closed; 202 while the channel cannot prove it; 409 once money is in."""
+    decode(call.body, _empty)
+    payment, latest = await call.services.asking.cancel(call.app.id, call.params["payment_id"])
+    status = 200 if payment.status is PaymentStatus.CLOSED else 202
+    return answer_json(status, call.services.views.payment(payment, latest))
+
+
+async def create_refund(call: Call) -> Answer:
+    given = decode(call.body, _create_refund)
+    created = await call.services.refunds.create(
+        call.app.id, call.params["payment_id"], given.refund_no, given.amount, given.reason, call.intent
+    )
+    return Answer(created.status, created.body.encode(), (REPLAYED,) if created.replayed else ())
+
+
+async def read_refund(call: Call) -> Answer:
+    refund, livemode = await call.services.reading.refund(call.app.id, call.params["refund_id"])
+    return answer_json(200, call.services.views.refund(refund, livemode))
+
+
+async def list_refunds(call: Call) -> Answer:
+    page = page_of(call, "payment", "status")
+    payment_id, status = call.query.get("payment"), call.query.get("status")
+    found, more = await call.services.reading.list_refunds(call.app.id, payment_id, status, page)
+    return answer_list([call.services.views.refund(refund, livemode) for refund, livemode in found], more)

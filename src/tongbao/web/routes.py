@@ -1,0 +1,141 @@
+"""The routes of `/v1`, one row each. The door serves from this table, and OpenAPI is printed from it."""
+
+from tongbao.services import views
+from tongbao.web import accounts_api, payments_api, schemas
+from tongbao.web.door import Route
+
+LISTING = ("limit", "starting_after", "ending_before")
+
+PAYMENTS = (
+    Route(
+        "POST",
+        "/v1/payments",
+        payments_api.create_payment,
+        "Create a payment",
+        takes=schemas.CreatePayment,
+        gives=views.PaymentView,
+        status=201,
+        keeps=True,
+    ),
+    Route(
+        "GET",
+        "/v1/payments",
+        payments_api.list_payments,
+        "List payments, newest first",
+        gives=list[views.PaymentView],
+        queries=(*LISTING, "order_no", "status", "channel", "created_after", "created_before"),
+    ),
+    Route(
+        "GET",
+        "/v1/payments/{payment_id}",
+        payments_api.read_payment,
+        "Read a payment; with refresh=true the channel is asked first",
+        gives=views.PaymentView,
+        queries=("refresh",),
+    ),
+    Route(
+        "POST",
+        "/v1/payments/{payment_id}/attempts",
+        payments_api.create_attempt,
+        "Pay a pending payment by a method",
+        takes=schemas.CreateAttempt,
+        gives=views.PaymentView,
+        status=201,
+        keeps=True,
+    ),
+    *(
+        Route(
+            verb,
+            "/v1/payments/{payment_id}/cancel",
+            payments_api.cancel_payment,
+            "Cancel: 200 closed, 202 while the channel cannot prove it, 409 once money is in",
+            takes=schemas.Empty,
+            gives=views.PaymentView,
+        )
+        for verb in ("POST", "PUT")
+    ),
+    Route(
+        "POST",
+        "/v1/payments/{payment_id}/refunds",
+        payments_api.create_refund,
+        "Refund a paid payment, whole or in part",
+        takes=schemas.CreateRefund,
+        gives=views.RefundView,
+        status=201,
+        keeps=True,
+    ),
+    Route("GET", "/v1/refunds/{refund_id}", payments_api.read_refund, "Read a refund", gives=views.RefundView),
+    Route(
+        "GET",
+        "/v1/refunds",
+        payments_api.list_refunds,
+        "List refunds, newest first",
+        gives=list[views.RefundView],
+        queries=(*LISTING, "payment", "status"),
+    ),
+)
+
+ACCOUNTS = (
+    Route(
+        "POST",
+        "/v1/channel_accounts",
+        accounts_api.create_account,
+        "Create a channel account",
+        takes=schemas.CreateChannelAccount,
+        gives=accounts_api.ChannelAccountView,
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/v1/channel_accounts",
+        accounts_api.list_accounts,
+        "List channel accounts",
+        gives=list[accounts_api.ChannelAccountView],
+    ),
+    Route(
+        "GET",
+        "/v1/channel_accounts/{account_id}",
+        accounts_api.read_account,
+        "Read a channel account",
+        gives=accounts_api.ChannelAccountView,
+    ),
+    *(
+        Route(
+            verb,
+            "/v1/channel_accounts/{account_id}",
+            accounts_api.update_account,
+            "Change, disable or enable a channel account",
+            takes=schemas.UpdateChannelAccount,
+            gives=accounts_api.ChannelAccountView,
+        )
+        for verb in ("PATCH", "POST")
+    ),
+    Route(
+        "POST",
+        "/v1/channel_accounts/{account_id}/check",
+        accounts_api.check_account,
+        "Tell what is wrong with a channel account's credentials",
+        takes=schemas.Empty,
+        gives=list[accounts_api.FindingView],
+    ),
+    Route(
+        "GET",
+        "/v1/methods",
+        accounts_api.list_methods,
+        "What this app can take now, with bounds",
+        gives=list[accounts_api.MethodView],
+    ),
+    Route(
+        "GET", "/v1/balances", accounts_api.list_balances, "The ledger's balances", gives=list[accounts_api.BalanceView]
+    ),
+    Route(
+        "GET",
+        "/v1/transfers",
+        accounts_api.list_transfers,
+        "The ledger's transfers, newest first",
+        gives=list[accounts_api.TransferView],
+        queries=LISTING,
+    ),
+)
+
+ROUTES: tuple[Route, ...] = (*PAYMENTS, *ACCOUNTS)
