@@ -22,7 +22,8 @@ from tests.channels.alipay.conftest import (
     ok,
     unsigned,
 )
-from tongbao.channels.alipay.adapter import ALIPAY, CAPABILITIES, Alipay
+from tongbao.channels.alipay.adapter import ALIPAY, Alipay
+from tongbao.channels.alipay.capabilities import CAPABILITIES
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import (
     ChannelUnavailable,
@@ -548,3 +549,116 @@ async def test_check(channel: Alipay, alipay: ScriptedAlipay, answer: Any, level
 def test_nothing_secret_is_printed(channel: Alipay, credentials: dict[str, str]) -> None:
     for text in (repr(channel), repr(channel._client), repr(channel._client.account)):
         assert credentials["private_key"][:40] not in text
+
+
+# --- app, mini program, barcode ------------------------------------------------------------------------------------
+
+
+async def test_an_app_payment_is_an_order_string(channel: Alipay, alipay: ScriptedAlipay) -> None:
+    event = await channel.create(replace(ATTEMPT, method="alipay_app"))
+    assert isinstance(event, Accepted)
+    assert event.next_action is not None
+    order = (event.next_action.params or {})["order_string"]
+    params = alipay.received(Request("GET", f"{GATEWAY_URL}?{order}"))
+    assert params["method"] == "alipay.trade.app.pay"
+    assert alipay.calls == []
+
+
+@pytest.mark.parametrize(("buyer", "field"), [("2088102000000001", "buyer_id"), ("065XqGtest-open", "buyer_open_id")])
+async def test_a_mini_program_payment(channel: Alipay, alipay: ScriptedAlipay, buyer: str, field: str) -> None:
+    alipay.script = [ok(trade_no=TRADE_NO)]
+    event = await channel.create(replace(ATTEMPT, method="alipay_jsapi", buyer_id=buyer))
+    assert isinstance(event, Accepted)
+    assert event.next_action is not None
+    assert (event.channel_reference, event.next_action.params) == (TRADE_NO, {"trade_no": TRADE_NO})
+    assert alipay.calls[0][1][field] == buyer
+
+
+@pytest.mark.parametrize("method", ["alipay_jsapi", "alipay_barcode"])
+async def test_what_the_method_needs_of_the_buyer(channel: Alipay, method: str) -> None:
+    with pytest.raises(InvalidInput):
+        await channel.create(replace(ATTEMPT, method=method))
+
+
+BARCODE = replace(ATTEMPT, method="alipay_barcode", options={"auth_code": "28763443825664394"})
+IN_PROGRESS = {"code": "10003", "msg": " order success pay inprocess", "trade_no": TRADE_NO}
+PAID_NODE = ok(trade_no=TRADE_NO, trade_status="TRADE_SUCCESS", total_amount="12.34")
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ([IN_PROGRESS], Accepted),
+        ([ok(trade_no=TRADE_NO), PAID_NODE], Paid),
+        ([ok(trade_no=TRADE_NO), ok(trade_status="WAIT_BUYER_PAY")], Accepted),
+        ([ok(trade_no=TRADE_NO), OutcomeUnknown()], Accepted),
+        ([failed("ACQ.PAYMENT_AUTH_CODE_INVALID")], Declined),
+        ([failed("ACQ.BUYER_BALANCE_NOT_ENOUGH")], Declined),
+        ([failed("ACQ.TRADE_HAS_SUCCESS"), PAID_NODE], Paid),
+    ],
+)
+async def test_a_barcode_payment(channel: Alipay, alipay: ScriptedAlipay, script: list[Any], kind: type) -> None:
+    alipay.script = list(script)
+    event = await channel.create(BARCODE)
+    assert isinstance(event, kind)
+    assert alipay.script == []
+    if isinstance(event, Accepted):
+        assert event.next_action is not None
+        assert event.next_action.kind is NextActionKind.WAIT
+
+
+@pytest.mark.parametrize("answer", [failed("aop.ACQ.SYSTEM_ERROR", code="20000"), OutcomeUnknown(), unsigned(ok())])
+async def test_a_barcode_payment_without_a_known_end(channel: Alipay, alipay: ScriptedAlipay, answer: Any) -> None:
+    alipay.script = [answer]
+    with pytest.raises(OutcomeUnknown):
+        await channel.create(BARCODE)
+
+
+@pytest.mark.parametrize(
+    ("script", "event"),
+    [
+        ([ok(trade_no=TRADE_NO, action="close", retry_flag="N")], Closed(channel_reference=TRADE_NO)),
+        ([ok(retry_flag="N")], NotFound()),
+        ([ok(action="dance")], Accepted()),
+        (
+            [ok(trade_no=TRADE_NO, action="refund"), OutcomeUnknown()],
+            Paid(stated=Stated(), channel_reference=TRADE_NO, refunded=Money(1234, CNY)),
+        ),
+        (
+            [
+                ok(trade_no=TRADE_NO, action="refund"),
+                ok(trade_no=TRADE_NO, trade_status="TRADE_CLOSED", total_amount="12.34"),
+            ],
+            Paid(stated=Stated(), channel_reference=TRADE_NO, refunded=Money(1234, CNY)),
+        ),
+        (
+            [failed("ACQ.TRADE_HAS_FINISHED"), PAID_NODE],
+            Paid(stated=Stated(amount=Money(1234, CNY)), channel_reference=TRADE_NO),
+        ),
+    ],
+)
+async def test_a_barcode_payment_is_cancelled_not_closed(
+    channel: Alipay, alipay: ScriptedAlipay, script: list[Any], event: object
+) -> None:
+    alipay.script = list(script)
+    assert await channel.close(BARCODE) == event
+    assert alipay.calls[0][0] == "alipay.trade.cancel"
+
+
+@pytest.mark.parametrize(
+    "answer", [ok(retry_flag="Y", action="close"), failed("ACQ.SYSTEM_ERROR"), failed("AQC.SYSTEM_ERROR")]
+)
+async def test_a_cancel_to_be_repeated(channel: Alipay, alipay: ScriptedAlipay, answer: Any) -> None:
+    alipay.script = [answer]
+    with pytest.raises(OutcomeUnknown):
+        await channel.close(BARCODE)
+
+
+async def test_a_cancel_refused_says_nothing_about_the_trade(channel: Alipay, alipay: ScriptedAlipay) -> None:
+    alipay.script = [failed("ACQ.INVALID_PARAMETER")]
+    with pytest.raises(ChannelUnavailable):
+        await channel.close(BARCODE)
+
+
+def test_every_method_has_a_creator(channel: Alipay) -> None:
+    assert channel._creators.keys() == CAPABILITIES.methods.keys()

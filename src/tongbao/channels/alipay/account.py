@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from cryptography.x509 import Certificate
+
+from tongbao.channels.alipay.certificates import Trust, certificate_from, public_key_of, root_serial_of, serial_of
 from tongbao.channels.alipay.signing import SignType
 from tongbao.crypto import KeySource, KeyUnreadable, RsaPrivateKey, RsaPublicKey, decode_base64
 from tongbao.domain.errors import InvalidInput
-from tongbao.ports import Clock, Timeouts
-from tongbao.system import SystemClock
+from tongbao.ports import Clock, Ids, Timeouts
+from tongbao.system import SystemClock, SystemIds
 
 PRODUCTION_URL = "https://openapi.alipay.com/gateway.do"
 SANDBOX_URL = "https://openapi-sandbox.dl.alipaydev.com/gateway.do"
@@ -24,17 +27,19 @@ BITS_MIN = 2048
 
 
 class KeyRing:
-    """Alipay's public keys by certificate serial. In key mode there is one, without a serial."""
+    """Alipay's public keys: one without a serial (key mode), or some by the serial of their certificate."""
 
     def __init__(self, keys: Mapping[str | None, RsaPublicKey]) -> None:
         self._keys = dict(keys)
 
-    def find(self, serial: str | None) -> RsaPublicKey | None:
-        """The key named by `serial`; in key mode the only one, whatever the answer names."""
-        return self._keys.get(serial) or self._keys.get(None)
+    def candidates(self, serial: str | None) -> tuple[RsaPublicKey, ...]:
+        """The keys that a message may be signed with: the one it names; in key mode, or where it names none, all."""
+        if serial is None or None in self._keys:
+            return tuple(self._keys.values())
+        return (self._keys[serial],) if serial in self._keys else ()
 
     def add(self, serial: str, key: RsaPublicKey) -> None:
-        self._keys[serial] = key
+        self._keys = {**self._keys, serial: key}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,12 @@ class Account:
     aes_key: bytes | None = field(repr=False)
     app_auth_token: str | None = field(repr=False)
     clock: Clock = field(repr=False)
+    ids: Ids = field(repr=False)
     timeouts: Timeouts
     serials: Mapping[str, str] = field(default_factory=dict)
     """`app_cert_sn` and `alipay_root_cert_sn` in certificate mode, sent with every call."""
+    trust: Trust | None = field(default=None, repr=False)
+    """Certificate mode: what a new certificate of Alipay's is measured against."""
 
     @property
     def wire_charset(self) -> str:
@@ -63,37 +71,88 @@ def open_account(
     *,
     app_id: str,
     private_key: KeySource,
-    alipay_public_key: KeySource,
+    alipay_public_key: KeySource | None = None,
+    app_cert: KeySource | None = None,
+    alipay_cert: KeySource | None = None,
+    alipay_root_cert: KeySource | None = None,
     gateway_url: str = PRODUCTION_URL,
     sign_type: str = "RSA2",
     charset: str = "utf-8",
     aes_key: str | None = None,
     app_auth_token: str | None = None,
     clock: Clock | None = None,
+    ids: Ids | None = None,
     timeouts: Timeouts | None = None,
 ) -> Account:
-    """Reads the keys and checks what can be checked without a call; raises InvalidInput with `param`."""
+    """Reads keys and certificates and checks what can be checked without a call; raises InvalidInput with `param`."""
     kind = _sign_type(sign_type)
     own = _private_key(private_key, kind)
-    theirs = _public_key(alipay_public_key)
-    if own.public() == theirs:
-        raise InvalidInput(
-            "this is the public key of your own private key; Alipay's public key stands in the console "
-            "under 'interface signing', beside your own",
-            param="alipay_public_key",
-        )
+    ring, serials, trust = _theirs(own, alipay_public_key, app_cert, alipay_cert, alipay_root_cert)
     return Account(
         gateway_url=_gateway_url(gateway_url),
         app_id=_app_id(app_id),
         private_key=own,
-        alipay_keys=KeyRing({None: theirs}),
+        alipay_keys=ring,
         sign_type=kind,
         charset=_charset(charset),
         aes_key=_aes_key(aes_key),
         app_auth_token=app_auth_token,
         clock=clock or SystemClock(),
+        ids=ids or SystemIds(),
         timeouts=timeouts or Timeouts(),
+        serials=serials,
+        trust=trust,
     )
+
+
+Theirs = tuple[KeyRing, Mapping[str, str], Trust | None]
+
+
+def _theirs(
+    own: RsaPrivateKey,
+    public_key: KeySource | None,
+    app_cert: KeySource | None,
+    alipay_cert: KeySource | None,
+    root_cert: KeySource | None,
+) -> Theirs:
+    """Alipay's side: its public key, or the three certificates; one app id uses either."""
+    certificates = {"app_cert": app_cert, "alipay_cert": alipay_cert, "alipay_root_cert": root_cert}
+    given = {name: source for name, source in certificates.items() if source}
+    if public_key and given:
+        raise InvalidInput("give Alipay's public key or the three certificates, not both", param="alipay_public_key")
+    if not given:
+        if not public_key:
+            raise InvalidInput("Alipay's public key is missing (or the three certificates)", param="alipay_public_key")
+        return KeyRing({None: _public_key(public_key, own)}), {}, None
+    missing = sorted(certificates.keys() - given.keys())
+    if missing:
+        raise InvalidInput(f"certificate mode needs {missing[0]} too", param=missing[0])
+    return _certificate_mode(own, {name: _certificates(source, name) for name, source in given.items()})
+
+
+def _certificate_mode(own: RsaPrivateKey, found: Mapping[str, list[Certificate]]) -> Theirs:
+    app, (leaf, *intermediates), roots = found["app_cert"][0], found["alipay_cert"], found["alipay_root_cert"]
+    if _key_of(app, "app_cert") != own.public():
+        raise InvalidInput("the app's certificate does not belong to this private key", param="app_cert")
+    serials = {"app_cert_sn": serial_of(app), "alipay_root_cert_sn": root_serial_of(roots)}
+    if not serials["alipay_root_cert_sn"]:
+        raise InvalidInput("the root bundle holds no RSA certificate; is it whole?", param="alipay_root_cert")
+    ring = KeyRing({serial_of(leaf): _key_of(leaf, "alipay_cert")})
+    return ring, serials, Trust(leaf, tuple(intermediates), tuple(roots))
+
+
+def _certificates(source: KeySource, param: str) -> list[Certificate]:
+    try:
+        return certificate_from(source)
+    except (KeyUnreadable, ValueError, OSError) as error:
+        raise InvalidInput(f"{param} cannot be read: {error}", param=param) from None
+
+
+def _key_of(certificate: Certificate, param: str) -> RsaPublicKey:
+    try:
+        return public_key_of(certificate)
+    except KeyUnreadable as error:
+        raise InvalidInput(f"{param}: {error}", param=param) from None
 
 
 def _app_id(app_id: str) -> str:
@@ -135,11 +194,18 @@ def _private_key(source: KeySource, sign_type: SignType) -> RsaPrivateKey:
     return key
 
 
-def _public_key(source: KeySource) -> RsaPublicKey:
+def _public_key(source: KeySource, own: RsaPrivateKey) -> RsaPublicKey:
     try:
-        return RsaPublicKey.load(source)
+        key = RsaPublicKey.load(source)
     except (KeyUnreadable, OSError) as error:
         raise InvalidInput(f"Alipay's public key cannot be read: {error}", param="alipay_public_key") from None
+    if key == own.public():
+        raise InvalidInput(
+            "this is the public key of your own private key; Alipay's public key stands in the console "
+            "under 'interface signing', beside your own",
+            param="alipay_public_key",
+        )
+    return key
 
 
 def _aes_key(text: str | None) -> bytes | None:

@@ -6,15 +6,16 @@ says is reported.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from tongbao.channels.alipay import doctor, mapping
 from tongbao.channels.alipay.account import PRODUCTION_URL
+from tongbao.channels.alipay.capabilities import CAPABILITIES, CREDENTIALS
 from tongbao.channels.alipay.client import AsyncAlipayClient
-from tongbao.channels.alipay.errors import AlipayDeclined, AlipayError, business_code
+from tongbao.channels.alipay.errors import IN_PROGRESS, AlipayDeclined, AlipayError, business_code
 from tongbao.channels.alipay.notifications import SerialUnknown
-from tongbao.channels.alipay.values import FEN_MAX, FEN_MIN
-from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, TongbaoError
+from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, OutcomeUnknown, TongbaoError
 from tongbao.domain.report import (
     Accepted,
     AttemptEvent,
@@ -24,6 +25,7 @@ from tongbao.domain.report import (
     NextActionKind,
     NotFound,
     Notification,
+    Paid,
     RefundAccepted,
     RefundDone,
     RefundEvent,
@@ -32,57 +34,14 @@ from tongbao.domain.report import (
 from tongbao.ports import (
     Acknowledgement,
     AttemptRequest,
-    Capabilities,
     ChannelKind,
     Clock,
-    CredentialField,
     Finding,
     KeyWanted,
-    MethodCapability,
     RawRequest,
     RawResponse,
     RefundRequest,
     Transport,
-    Verb,
-)
-
-_ORDER_OPTIONS = frozenset(
-    {
-        "body",
-        "goods_detail",
-        "store_id",
-        "operator_id",
-        "terminal_id",
-        "extend_params",
-        "enable_pay_channels",
-        "disable_pay_channels",
-        "passback_params",
-    }
-)
-
-
-def _method(surfaces: str, options: str = "") -> MethodCapability:
-    return MethodCapability(
-        currencies=frozenset({"CNY"}),
-        amount_min=FEN_MIN,
-        amount_max=FEN_MAX,
-        surfaces=frozenset(surfaces.split()),
-        options=_ORDER_OPTIONS | frozenset(options.split()),
-    )
-
-
-CAPABILITIES = Capabilities(
-    methods={
-        "alipay_page": _method("desktop", "qr_pay_mode qrcode_width goods_type"),
-        "alipay_wap": _method("mobile", "quit_url goods_type"),
-        "alipay_qr": _method("desktop qr"),
-    },
-    partial_refund=True,
-    # Not CREATE: asking again for the QR of one order is refused.
-    idempotent=frozenset({Verb.CLOSE, Verb.REFUND}),
-    refund_gap_seconds=3,
-    expiry_min_seconds=60,
-    expiry_max_seconds=15 * 86_400,
 )
 
 _ANSWERS = {
@@ -103,7 +62,10 @@ class Alipay:
         self._creators: dict[str, Callable[[AttemptRequest], Awaitable[AttemptEvent]]] = {
             "alipay_page": self._create_page,
             "alipay_wap": self._create_wap,
+            "alipay_app": self._create_app,
             "alipay_qr": self._create_qr,
+            "alipay_barcode": self._create_barcode,
+            "alipay_jsapi": self._create_jsapi,
         }
 
     # --- trades ------------------------------------------------------------------------------------------------
@@ -132,6 +94,27 @@ class Alipay:
         answer = await self._client.precreate(**mapping.request_for_order(attempt))
         return Accepted(next_action=NextAction(NextActionKind.QR_CODE, content=answer["qr_code"]))
 
+    async def _create_app(self, attempt: AttemptRequest) -> AttemptEvent:
+        order = self._client.app_pay(**mapping.request_for_order(attempt))
+        return Accepted(next_action=NextAction(NextActionKind.SDK, params={"order_string": order}))
+
+    async def _create_jsapi(self, attempt: AttemptRequest) -> AttemptEvent:
+        answer = await self._client.create(**mapping.request_for_jsapi(attempt))
+        action = NextAction(NextActionKind.SDK, params={"trade_no": answer["trade_no"]})
+        return Accepted(channel_reference=answer["trade_no"], next_action=action)
+
+    async def _create_barcode(self, attempt: AttemptRequest) -> AttemptEvent:
+        """Charged at once or waiting for the buyer's password; a success is confirmed by a query, as Alipay asks."""
+        answer = await self._client.pay(**mapping.request_for_barcode(attempt))
+        waiting = Accepted(answer.get("trade_no"), NextAction(NextActionKind.WAIT))
+        if answer["code"] == IN_PROGRESS:
+            return waiting
+        try:
+            found = await self.query(attempt)
+        except ChannelError:
+            return waiting
+        return waiting if isinstance(found, NotFound | Accepted) else found
+
     async def query(self, attempt: AttemptRequest) -> AttemptEvent:
         try:
             answer = await self._client.query(out_trade_no=attempt.reference)
@@ -142,7 +125,10 @@ class Alipay:
         return mapping.event_from_trade(mapping.trade_from_query(answer))
 
     async def close(self, attempt: AttemptRequest) -> AttemptEvent:
-        """Makes an unpaid trade unpayable; a trade that cannot be closed is reported as what it is."""
+        """Makes an unpaid trade unpayable; a trade that cannot be closed is reported as what it is. A barcode payment
+        is cancelled, because its charge may still be under way; what was paid meanwhile goes back."""
+        if attempt.method == "alipay_barcode":
+            return await self._cancel(attempt)
         try:
             answer = await self._client.close(out_trade_no=attempt.reference)
         except AlipayDeclined as error:
@@ -152,6 +138,24 @@ class Alipay:
                 return await self.query(attempt)
             raise _not_a_no(error) from error
         return Closed(channel_reference=answer.get("trade_no"))
+
+    async def _cancel(self, attempt: AttemptRequest) -> AttemptEvent:
+        try:
+            answer = await self._client.cancel(out_trade_no=attempt.reference)
+        except AlipayDeclined as error:
+            if business_code(error.sub_code) in mapping.NOT_CANCELABLE:
+                return await self.query(attempt)
+            raise _not_a_no(error) from error
+        if answer.get("retry_flag") == "Y":
+            raise OutcomeUnknown("Alipay could not cancel yet and asks to be asked again.")
+        event = mapping.event_from_cancel(answer, attempt.amount)
+        if not isinstance(event, Paid):
+            return event
+        try:
+            found = await self.query(attempt)
+        except ChannelError:
+            return event
+        return replace(found, refunded=event.refunded) if isinstance(found, Paid) else event
 
     # --- refunds -----------------------------------------------------------------------------------------------
 
@@ -202,7 +206,8 @@ class Alipay:
         return mapping.notification_from_params(params)
 
     async def refresh_keys(self, serial: str) -> None:
-        """Key mode has one key; there is nothing to fetch."""
+        """Fetches Alipay's certificate `serial` and checks its chain; raises MessageNotTrusted."""
+        await self._client.load_certificate(serial)
 
     def acknowledge(self, outcome: Acknowledgement) -> RawResponse:
         return RawResponse(status=200, body=_ANSWERS[outcome])
@@ -237,11 +242,16 @@ def open_alipay(credentials: Mapping[str, str], transport: Transport, clock: Clo
     try:
         client = AsyncAlipayClient(
             app_id=credentials["app_id"],
-            # As bytes: a text could be taken for the path of a file on this machine.
-            private_key=credentials["private_key"].encode(),
-            alipay_public_key=credentials["alipay_public_key"].encode(),
+            private_key=_file(credentials, "private_key") or b"",
+            alipay_public_key=_file(credentials, "alipay_public_key"),
+            app_cert=_file(credentials, "app_cert"),
+            alipay_cert=_file(credentials, "alipay_cert"),
+            alipay_root_cert=_file(credentials, "alipay_root_cert"),
             gateway_url=credentials["gateway_url"],
             sign_type=credentials.get("sign_type") or "RSA2",
+            charset=credentials.get("charset") or "utf-8",
+            aes_key=credentials.get("aes_key") or None,
+            app_auth_token=credentials.get("app_auth_token") or None,
             clock=clock,
             transport=transport,
         )
@@ -250,19 +260,10 @@ def open_alipay(credentials: Mapping[str, str], transport: Transport, clock: Clo
     return Alipay(client, credentials.get("seller_id") or None)
 
 
-CREDENTIALS = (
-    CredentialField("gateway_url", secret=False, description=f"{PRODUCTION_URL}, or the sandbox's address"),
-    CredentialField("app_id", secret=False, description="the application's id"),
-    CredentialField("private_key", secret=True, description="the application's private key, PKCS#1 or PKCS#8"),
-    CredentialField("alipay_public_key", secret=False, description="Alipay's public key, not the application's own"),
-    CredentialField(
-        "seller_id",
-        secret=False,
-        required=False,
-        description="who receives the money (2088...); checked in notifications when given",
-    ),
-    CredentialField("sign_type", secret=False, required=False, description="RSA2 (default) or RSA"),
-)
+def _file(credentials: Mapping[str, str], name: str) -> bytes | None:
+    """A key as bytes: a text could be taken for the path of a file on this machine."""
+    return credentials.get(name, "").strip().encode() or None
+
 
 ALIPAY = ChannelKind(
     name="alipay",

@@ -109,3 +109,139 @@ class RefundQueried(TypedDict, total=False):
     refund_amount: str
     total_amount: str
     gmt_refund_pay: str
+
+
+class Settled(TypedDict, total=False):
+    """Answer of `order_settle`."""
+
+    code: str
+    msg: str
+    trade_no: str
+    settle_no: str
+
+
+class SettlementQueried(TypedDict, total=False):
+    """Answer of `order_settle_query`; each detail's `state` is SUCCESS, FAIL or PROCESSING."""
+
+    code: str
+    msg: str
+    out_request_no: str
+    operation_dt: str
+    royalty_detail_list: list[dict[str, Any]]
+
+
+class ReceiversBound(TypedDict, total=False):
+    """Answer of `royalty_bind` and `royalty_unbind`: `result_code` SUCCESS or FAIL."""
+
+    code: str
+    msg: str
+    result_code: str
+
+
+class ReceiversListed(TypedDict, total=False):
+    """Answer of `royalty_query`."""
+
+    code: str
+    msg: str
+    receiver_list: list[dict[str, Any]]
+    total_page_num: int
+    total_record_num: int
+    current_page_num: int
+    current_page_size: int
+
+
+class Transferred(TypedDict, total=False):
+    """Answer of `transfer`: `status` SUCCESS, DEALING, FAIL or REFUND."""
+
+    code: str
+    msg: str
+    out_biz_no: str
+    order_id: str
+    pay_fund_order_id: str
+    status: str
+    trans_date: str
+
+
+class TransferQueried(TypedDict, total=False):
+    """Answer of `transfer_query`; `error_code` and `fail_reason` where it failed."""
+
+    code: str
+    msg: str
+    out_biz_no: str
+    order_id: str
+    pay_fund_order_id: str
+    status: str
+    trans_amount: str
+    pay_date: str
+    error_code: str
+    fail_reason: str
+
+
+class FundsAuthorised(TypedDict, total=False):
+    """Answer of `auth_freeze` and `auth_unfreeze`."""
+
+    code: str
+    msg: str
+    auth_no: str
+    out_order_no: str
+    operation_id: str
+    out_request_no: str
+    amount: str
+    status: str
+
+
+class FundsAuthQueried(TypedDict, total=False):
+    """Answer of `auth_query`; amounts in yuan."""
+
+    code: str
+    msg: str
+    auth_no: str
+    out_order_no: str
+    total_freeze_amount: str
+    rest_amount: str
+    total_pay_amount: str
+    operation_id: str
+    out_request_no: str
+    amount: str
+    operation_type: str
+    status: str
+
+
+class AgreementQueried(TypedDict, total=False):
+    """Answer of `agreement_query`: `status` TEMP, NORMAL or STOP."""
+
+    code: str
+    msg: str
+    agreement_no: str
+    external_agreement_no: str
+    status: str
+    sign_time: str
+    valid_time: str
+    invalid_time: str
+
+
+class AgreementUnsigned(TypedDict, total=False):
+    """Answer of `agreement_unsign`."""
+
+    code: str
+    msg: str
+
+
+class TokenGranted(TypedDict, total=False):
+    """Answer of `oauth_token`; it carries no `code`."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: str
+    re_expires_in: str
+    user_id: str
+    open_id: str
+
+
+class BillLocated(TypedDict, total=False):
+    """Answer of `bill_url`: a plain address that dies after 30 seconds."""
+
+    code: str
+    msg: str
+    bill_download_url: str
+    bill_file_code: str

@@ -7,24 +7,15 @@ request signing, transport forms, response envelope of the protocol.
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote_plus, urlencode
 
 from tongbao.channels.alipay.account import Account
+from tongbao.channels.alipay.certificates import trusted_key
 from tongbao.channels.alipay.errors import IN_PROGRESS, SUCCESS, error_from_answer
-from tongbao.channels.alipay.signing import (
-    Answer,
-    Unreadable,
-    canonical_text,
-    decrypt_content,
-    encrypt_content,
-    open_answer,
-    sign,
-    verify_answer,
-)
-from tongbao.channels.alipay.values import business_text, china_text
-from tongbao.domain.errors import ChannelError, InvalidInput, MessageNotTrusted, OutcomeUnknown
+from tongbao.channels.alipay.requests import request_from_params, signed_params
+from tongbao.channels.alipay.signing import Answer, Unreadable, decrypt_content, open_answer, verify_answer
+from tongbao.crypto import RsaPublicKey
+from tongbao.domain.errors import ChannelError, MessageNotTrusted, OutcomeUnknown
 from tongbao.ports import Reply, Request
 
 T = TypeVar("T")
@@ -34,6 +25,7 @@ Exchange = Generator[Request, Reply, T]
 Node = dict[str, Any]
 """An answer's node as Alipay sent it: `code`, `msg` and the method's fields; amounts are text, in yuan."""
 
+CERTIFICATE_DOWNLOAD = "alipay.open.app.alipaycert.download"
 READING = frozenset(
     {
         "alipay.trade.query",
@@ -50,100 +42,6 @@ READING = frozenset(
 """Methods without an effect. Any other is taken to have one."""
 
 ECHOED = ("out_trade_no", "out_request_no", "out_biz_no", "out_order_no")
-
-
-def signed_params(
-    account: Account,
-    method: str,
-    business: Mapping[str, object] | None,
-    common: Mapping[str, str | None],
-) -> dict[str, str]:
-    """Every parameter of a call with its signature. `common` adds to or replaces the common parameters; None and
-    empty values are left out. `business` None: the method has no `biz_content`."""
-    params: dict[str, str] = {
-        "app_id": account.app_id,
-        "method": method,
-        "format": "JSON",
-        "charset": account.wire_charset,
-        "sign_type": account.sign_type.value,
-        "timestamp": china_text(account.clock.now()),
-        "version": "1.0",
-    }
-    if account.app_auth_token:
-        params["app_auth_token"] = account.app_auth_token
-    if business is not None:
-        content = business_text(business, account.charset)
-        if account.aes_key is not None:
-            content = encrypt_content(content, account.aes_key, account.charset)
-            params["encrypt_type"] = "AES"
-        params["biz_content"] = content
-    for name, value in common.items():
-        if value:
-            params[name] = value
-    params.update(account.serials)
-    try:
-        params["sign"] = sign(canonical_text(params), account.private_key, account.sign_type, account.charset)
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"a parameter holds {error.object[error.start]!r}, which {account.charset} lacks") from None
-    return params
-
-
-def query_text(params: Mapping[str, str], charset: str) -> str:
-    """Form encoding in the request's charset (space as `+`), sorted by name."""
-    return urlencode(sorted(params.items()), encoding=charset)
-
-
-def address(account: Account, params: Mapping[str, str]) -> str:
-    """The gateway's address with `params` as query."""
-    mark = "&" if "?" in account.gateway_url else "?"
-    return f"{account.gateway_url}{mark}{query_text(params, account.charset)}"
-
-
-def request_from_params(account: Account, params: Mapping[str, str]) -> Request:
-    """POST: the common parameters in the address (the charset must be readable before the body is), the business
-    parameters in the body."""
-    body = ""
-    if "biz_content" in params:
-        body = "biz_content=" + quote_plus(params["biz_content"], encoding=account.charset)
-    return Request(
-        method="POST",
-        url=address(account, {name: value for name, value in params.items() if name != "biz_content"}),
-        headers={"content-type": f"application/x-www-form-urlencoded;charset={account.wire_charset}"},
-        body=body.encode("ascii"),
-        timeouts=account.timeouts,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SignedPage:
-    """A signed request that the buyer's browser carries to Alipay, as an address or as a form."""
-
-    url: str
-    """The whole request as one address: redirect the browser there (GET)."""
-    action: str
-    """The form's address: every common parameter and the signature."""
-    fields: dict[str, str]
-    """The form's fields: the business parameters."""
-
-    def html(self) -> str:
-        """A page that posts the form by itself, for requests too long for an address."""
-        inputs = "".join(
-            f'<input type="hidden" name="{_escaped(name)}" value="{_escaped(value)}">'
-            for name, value in self.fields.items()
-        )
-        return (
-            f'<form name="punchout_form" method="post" action="{_escaped(self.action)}">{inputs}'
-            '<input type="submit" value="Pay" style="display:none"></form><script>document.forms[0].submit()</script>'
-        )
-
-
-def signed_page(account: Account, params: Mapping[str, str]) -> SignedPage:
-    """The same signed parameters as address and as form."""
-    return SignedPage(
-        url=address(account, params),
-        action=address(account, {name: value for name, value in params.items() if name != "biz_content"}),
-        fields={name: value for name, value in params.items() if name == "biz_content"},
-    )
 
 
 def call(
@@ -178,29 +76,64 @@ def call(
     extra = {"app_auth_token": app_auth_token, "notify_url": notify_url, **(common or {})}
     params = signed_params(account, method, business, extra)
     reply = yield request_from_params(account, params)
-    node = read_reply(account, method, reply)
-    for name in ECHOED:
-        _check_echo(method, name, business or {}, node)
+    node = yield from read_reply(account, method, reply)
+    check_echoes(method, business or {}, node)
     return node
 
 
-def read_reply(account: Account, method: str, reply: Reply) -> Node:
-    """The verified node of a reply; raises as `call` does."""
+def read_reply(account: Account, method: str, reply: Reply) -> Exchange[Node]:
+    """The verified node of a reply; raises as `call` does. Asks for Alipay's certificate where the answer names one
+    that is not known."""
     trace_id = reply.headers.get("trace_id")
     answer = _answer(account, method, reply)
     verified = None
     if answer.signature is not None:
-        key = account.alipay_keys.find(answer.certificate_serial)
-        verified = key and verify_answer(answer, key, account.sign_type, account.charset)
+        verified = yield from _verified(account, answer)
         if verified is None:
-            raise _distrust(method, "its signature is not Alipay's", trace_id)
+            raise distrust(method, "its signature is not Alipay's", trace_id)
     node = _node(account, method, verified or answer, trace_id)
-    code = str(node.get("code", ""))
-    if code not in (SUCCESS, IN_PROGRESS):
+    if not _is_success(answer, node):
         raise error_from_answer(method, node, signed=verified is not None, trace_id=trace_id)
     if verified is None:
-        raise _distrust(method, "it is not signed", trace_id)
+        raise distrust(method, "it is not signed", trace_id)
     return node
+
+
+def _verified(account: Account, answer: Answer) -> Exchange[Answer | None]:
+    keys = yield from keys_for(account, answer.certificate_serial)
+    found = (verify_answer(answer, key, account.sign_type, account.charset) for key in keys)
+    return next((verified for verified in found if verified is not None), None)
+
+
+def keys_for(account: Account, serial: str | None) -> Exchange[tuple[RsaPublicKey, ...]]:
+    """The keys that an answer naming `serial` may be signed with; fetched when unknown, none when that fails (the call
+    itself may have been executed, whatever became of the certificate)."""
+    keys = account.alipay_keys.candidates(serial)
+    if keys or not serial:
+        return keys
+    try:
+        return ((yield from load_certificate(account, serial)),)
+    except ChannelError:
+        return ()
+
+
+def load_certificate(account: Account, serial: str) -> Exchange[RsaPublicKey]:
+    """`alipay.open.app.alipaycert.download`: fetches Alipay's certificate `serial` (an answer's or notification's
+    `alipay_cert_sn`), checks its chain against the root bundle, and keeps its key for this client.
+
+    The answer to this method is not signed; the certificate proves itself. Raises MessageNotTrusted.
+    """
+    if account.trust is None:
+        raise MessageNotTrusted("this account is in public-key mode; there is no certificate to load")
+    params = signed_params(account, CERTIFICATE_DOWNLOAD, {"alipay_cert_sn": serial}, {})
+    reply = yield request_from_params(account, params)
+    answer = _answer(account, CERTIFICATE_DOWNLOAD, reply)
+    node = _node(account, CERTIFICATE_DOWNLOAD, answer, None)
+    if node.get("code") != SUCCESS:
+        raise error_from_answer(CERTIFICATE_DOWNLOAD, node, signed=False, trace_id=reply.headers.get("trace_id"))
+    key = trusted_key(str(node.get("alipay_cert_content", "")), serial, account.trust, account.clock.now())
+    account.alipay_keys.add(serial, key)
+    return key
 
 
 def _answer(account: Account, method: str, reply: Reply) -> Answer:
@@ -230,30 +163,35 @@ def decoded(body: bytes, charset: str) -> str:
     raise Unreadable("the bytes are neither UTF-8 nor GBK")
 
 
+def _is_success(answer: Answer, node: Node) -> bool:
+    """A few methods (tokens) answer a success without any code."""
+    if "code" in node:
+        return str(node["code"]) in (SUCCESS, IN_PROGRESS)
+    return answer.name != "error_response" and "sub_code" not in node and "error_code" not in node
+
+
 def _node(account: Account, method: str, answer: Answer, trace_id: str | None) -> Node:
     if isinstance(answer.node, dict):
         return answer.node
     if account.aes_key is None:
-        raise _distrust(method, "its content is encrypted and no AES key is configured", trace_id)
+        raise distrust(method, "its content is encrypted and no AES key is configured", trace_id)
     try:
         return decrypt_content(answer.node, account.aes_key, account.charset)
     except Unreadable as error:
-        raise _distrust(method, str(error), trace_id) from None
+        raise distrust(method, str(error), trace_id) from None
 
 
-def _distrust(method: str, why: str, trace_id: str | None) -> ChannelError:
+def distrust(method: str, why: str, trace_id: str | None) -> ChannelError:
     text = f"The answer to {method} cannot be trusted: {why}. Is alipay_public_key Alipay's, not your own?"
     if method in READING:
         return MessageNotTrusted(text, channel_request_id=trace_id)
     return OutcomeUnknown(f"{text} It may have been executed: query it.", channel_request_id=trace_id)
 
 
-def _check_echo(method: str, name: str, business: Mapping[str, object], node: Node) -> None:
+def check_echoes(method: str, business: Mapping[str, object], node: Node) -> None:
     """A genuine answer to another question is not an answer to ours (a replay, or a cache in between)."""
-    asked, told = business.get(name), node.get(name)
-    if asked and told and asked != told and not (name == "out_trade_no" and business.get("trade_no")):
-        raise _distrust(method, f"it is about another {name}", None)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    for name in ECHOED:
+        asked, told = business.get(name), node.get(name)
+        by_trade_no = name == "out_trade_no" and business.get("trade_no")
+        if asked and told and asked != told and not by_trade_no:
+            raise distrust(method, f"it is about another {name}", None)

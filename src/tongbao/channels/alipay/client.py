@@ -9,12 +9,12 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, get_args, get_origin
 
-from tongbao.channels.alipay import calls, notifications, trades
+from tongbao.channels.alipay import agreements, bills, calls, funds, notifications, openapi_v3, settlements, trades
 from tongbao.channels.alipay.account import PRODUCTION_URL, Account, open_account
 from tongbao.channels.alipay.calls import Exchange
 from tongbao.crypto import KeySource
 from tongbao.domain.errors import ChannelError
-from tongbao.ports import Clock, Reply, Request, SyncTransport, Timeouts, Transport
+from tongbao.ports import Clock, Ids, Reply, Request, SyncTransport, Timeouts, Transport
 from tongbao.transport import AiohttpTransport, HttpcoreTransport
 
 P = ParamSpec("P")
@@ -30,12 +30,15 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
         app_id: the application's id.
         private_key: the application's, PKCS#1 or PKCS#8: PEM, one line of base64, bytes, or a path.
         alipay_public_key: Alipay's (not your own), as the console shows it, in any of the same forms.
+        app_cert, alipay_cert, alipay_root_cert: certificate mode, in place of alipay_public_key: the files
+            appCertPublicKey_<app id>.crt, alipayCertPublicKey_RSA2.crt and alipayRootCert.crt (PEM, bytes or path).
         gateway_url: `account.PRODUCTION_URL` or `account.SANDBOX_URL`, or a simulator's.
         sign_type: RSA2, or RSA for an app from before 2018. RSA2 refuses answers and notifications signed with RSA.
         charset: utf-8 or GBK, for requests, answers and signatures alike.
         aes_key: base64, from the console, to encrypt the business parameters.
         app_auth_token: acting for a merchant (ISV); every method takes another one.
         clock: tells the time for `timestamp`; the machine's where absent.
+        ids: draws the nonces of v3; the machine's where absent.
         timeouts: to connect 5 s, until the answer's headers 10 s, in total 30 s.
         transport: how requests leave; the real one, made at the first call, where absent.
 
@@ -48,13 +51,17 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
         *,
         app_id: str,
         private_key: KeySource,
-        alipay_public_key: KeySource,
+        alipay_public_key: KeySource | None = None,
+        app_cert: KeySource | None = None,
+        alipay_cert: KeySource | None = None,
+        alipay_root_cert: KeySource | None = None,
         gateway_url: str = PRODUCTION_URL,
         sign_type: str = "RSA2",
         charset: str = "utf-8",
         aes_key: str | None = None,
         app_auth_token: str | None = None,
         clock: Clock | None = None,
+        ids: Ids | None = None,
         timeouts: Timeouts | None = None,
         transport: AnyTransport | None = None,
     ) -> None:
@@ -62,12 +69,16 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
             app_id=app_id,
             private_key=private_key,
             alipay_public_key=alipay_public_key,
+            app_cert=app_cert,
+            alipay_cert=alipay_cert,
+            alipay_root_cert=alipay_root_cert,
             gateway_url=gateway_url,
             sign_type=sign_type,
             charset=charset,
             aes_key=aes_key,
             app_auth_token=app_auth_token,
             clock=clock,
+            ids=ids,
             timeouts=timeouts,
         )
         self._transport = transport
@@ -138,10 +149,13 @@ class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
     page_pay = _offline(trades.page_pay)
     wap_pay = _offline(trades.wap_pay)
     app_pay = _offline(trades.app_pay)
+    agreement_page_sign = _offline(agreements.agreement_page_sign)
     verify_notification = _offline(notifications.verify_notification)
     verify_return = _offline(notifications.verify_return)
 
     call = _blocking(calls.call)
+    call_v3 = _blocking(openapi_v3.call_v3)
+    load_certificate = _blocking(calls.load_certificate)
     precreate = _blocking(trades.precreate)
     pay = _blocking(trades.pay)
     create = _blocking(trades.create)
@@ -150,6 +164,21 @@ class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
     close = _blocking(trades.close)
     refund = _blocking(trades.refund)
     refund_query = _blocking(trades.refund_query)
+    order_settle = _blocking(settlements.order_settle)
+    order_settle_query = _blocking(settlements.order_settle_query)
+    royalty_bind = _blocking(settlements.royalty_bind)
+    royalty_unbind = _blocking(settlements.royalty_unbind)
+    royalty_query = _blocking(settlements.royalty_query)
+    transfer = _blocking(funds.transfer)
+    transfer_query = _blocking(funds.transfer_query)
+    auth_freeze = _blocking(funds.auth_freeze)
+    auth_unfreeze = _blocking(funds.auth_unfreeze)
+    auth_query = _blocking(funds.auth_query)
+    agreement_query = _blocking(agreements.agreement_query)
+    agreement_unsign = _blocking(agreements.agreement_unsign)
+    oauth_token = _blocking(agreements.oauth_token)
+    bill_url = _blocking(bills.bill_url)
+    download_bill = _blocking(bills.download_bill)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Drives any exchange to its result."""
@@ -185,10 +214,13 @@ class AsyncAlipayClient(_Shell[Transport, AiohttpTransport]):
     page_pay = _offline(trades.page_pay)
     wap_pay = _offline(trades.wap_pay)
     app_pay = _offline(trades.app_pay)
+    agreement_page_sign = _offline(agreements.agreement_page_sign)
     verify_notification = _offline(notifications.verify_notification)
     verify_return = _offline(notifications.verify_return)
 
     call = _awaitable(calls.call)
+    call_v3 = _awaitable(openapi_v3.call_v3)
+    load_certificate = _awaitable(calls.load_certificate)
     precreate = _awaitable(trades.precreate)
     pay = _awaitable(trades.pay)
     create = _awaitable(trades.create)
@@ -197,6 +229,21 @@ class AsyncAlipayClient(_Shell[Transport, AiohttpTransport]):
     close = _awaitable(trades.close)
     refund = _awaitable(trades.refund)
     refund_query = _awaitable(trades.refund_query)
+    order_settle = _awaitable(settlements.order_settle)
+    order_settle_query = _awaitable(settlements.order_settle_query)
+    royalty_bind = _awaitable(settlements.royalty_bind)
+    royalty_unbind = _awaitable(settlements.royalty_unbind)
+    royalty_query = _awaitable(settlements.royalty_query)
+    transfer = _awaitable(funds.transfer)
+    transfer_query = _awaitable(funds.transfer_query)
+    auth_freeze = _awaitable(funds.auth_freeze)
+    auth_unfreeze = _awaitable(funds.auth_unfreeze)
+    auth_query = _awaitable(funds.auth_query)
+    agreement_query = _awaitable(agreements.agreement_query)
+    agreement_unsign = _awaitable(agreements.agreement_unsign)
+    oauth_token = _awaitable(agreements.oauth_token)
+    bill_url = _awaitable(bills.bill_url)
+    download_bill = _awaitable(bills.download_bill)
 
     async def run(self, exchange: Exchange[T]) -> T:
         """Drives any exchange to its result."""

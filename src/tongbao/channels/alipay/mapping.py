@@ -19,6 +19,7 @@ from tongbao.domain.report import (
     AttemptEvent,
     Closed,
     Declined,
+    NotFound,
     Notification,
     Paid,
     RefundAccepted,
@@ -53,6 +54,22 @@ def request_for_order(attempt: AttemptRequest) -> dict[str, Any]:
 def request_for_page(attempt: AttemptRequest) -> dict[str, Any]:
     """For the ways in which the buyer's browser comes back."""
     return {**request_for_order(attempt), "return_url": attempt.return_url}
+
+
+def request_for_jsapi(attempt: AttemptRequest) -> dict[str, Any]:
+    """The buyer is known by user id (2088...) or by open id; raises InvalidInput without one."""
+    if not attempt.buyer_id:
+        raise InvalidInput("alipay_jsapi needs the buyer's user id or open id", param="buyer_id")
+    is_user_id = attempt.buyer_id.isdigit() and attempt.buyer_id.startswith("2088")
+    return {**request_for_order(attempt), "buyer_id" if is_user_id else "buyer_open_id": attempt.buyer_id}
+
+
+def request_for_barcode(attempt: AttemptRequest) -> dict[str, Any]:
+    """The code that the buyer shows comes as the option `auth_code`; raises InvalidInput without one."""
+    code = attempt.options.get("auth_code")
+    if not isinstance(code, str) or not code.isalnum() or not 16 <= len(code) <= 64:
+        raise InvalidInput("the buyer's code has 16 to 64 digits or letters", param="method_options.auth_code")
+    return request_for_order(attempt)
 
 
 def request_for_refund(refund: RefundRequest) -> dict[str, Any]:
@@ -162,6 +179,13 @@ TRADE_EXISTS = frozenset({"TRADE_HAS_SUCCESS", "TRADE_HAS_CLOSE", "CONTEXT_INCON
 """A create refused with one of these: the trade is there already, ask what became of it."""
 NOT_CLOSABLE = frozenset({"TRADE_STATUS_ERROR", "REASON_TRADE_STATUS_INVALID", "REASON_ILLEGAL_STATUS"})
 """A close refused with one of these: it is paid, finished or closed; ask."""
+NOT_CANCELABLE = NOT_CLOSABLE | {
+    "TRADE_HAS_FINISHED",
+    "TRADE_CANCEL_TIME_OUT",
+    "CANCEL_NOT_ALLOWED",
+    "REASON_TRADE_REFUND_FEE_ERR",
+}
+"""A cancel refused with one of these: it was paid; ask."""
 REFUND_PERHAPS_DONE = frozenset(
     {
         "TRADE_HAS_CLOSE",
@@ -196,6 +220,32 @@ def rejected_from_error(error: AlipayError) -> RefundRejected:
 
 def is_trade_not_exist(error: AlipayError) -> bool:
     return business_code(error.sub_code) == TRADE_NOT_EXIST
+
+
+def _canceled_unpaid(node: Mapping[str, Any], amount: Money) -> AttemptEvent:
+    return Closed(channel_reference=node.get("trade_no") or None)
+
+
+def _canceled_paid(node: Mapping[str, Any], amount: Money) -> AttemptEvent:
+    return Paid(stated=Stated(), channel_reference=node.get("trade_no") or None, refunded=amount)
+
+
+def _canceled_nothing(node: Mapping[str, Any], amount: Money) -> AttemptEvent:
+    return NotFound()
+
+
+EVENT_FROM_CANCEL_ACTION: dict[str, Callable[[Mapping[str, Any], Money], AttemptEvent]] = {
+    "close": _canceled_unpaid,
+    "refund": _canceled_paid,
+    "": _canceled_nothing,
+}
+
+
+def event_from_cancel(node: Mapping[str, Any], amount: Money) -> AttemptEvent:
+    """What a cancel did: closed what was unpaid, or paid back what was paid (paid, and all of it went back). One that
+    is in no table leaves the attempt pending."""
+    action = EVENT_FROM_CANCEL_ACTION.get(str(node.get("action") or ""))
+    return Accepted(channel_reference=node.get("trade_no") or None) if action is None else action(node, amount)
 
 
 # --- refunds -----------------------------------------------------------------------------------------------------

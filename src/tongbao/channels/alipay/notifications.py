@@ -81,12 +81,12 @@ def _verify(account: Account, params: Mapping[str, str]) -> None:
         raise InvalidInput("a message of Alipay's carries sign", code="malformed_notification")
     sign_type = _accepted_sign_type(account, params.get("sign_type"))
     serial = params.get("alipay_cert_sn")
-    key = account.alipay_keys.find(serial)
-    if key is None:
+    keys = account.alipay_keys.candidates(serial)
+    if not keys:
         raise SerialUnknown(serial or "")
     charset = CHARSETS.get(params.get("charset", "").lower(), account.charset)
     for text in signed_texts(params):
-        if verify(text, signature, key, sign_type, charset):
+        if any(verify(text, signature, key, sign_type, charset) for key in keys):
             return
     raise MessageNotTrusted("the message's signature is not Alipay's; is alipay_public_key Alipay's, not your own?")
 

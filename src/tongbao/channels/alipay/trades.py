@@ -19,8 +19,9 @@ from tongbao.channels.alipay.answers import (
     Refunded,
     RefundQueried,
 )
-from tongbao.channels.alipay.calls import Exchange, Node, SignedPage, call, query_text, signed_page, signed_params
+from tongbao.channels.alipay.calls import Exchange, Node, call
 from tongbao.channels.alipay.orders import OrderFields, checked_number, further, order, trade
+from tongbao.channels.alipay.requests import SignedPage, query_text, signed_page, signed_params
 from tongbao.channels.alipay.values import Amount, yuan
 
 # --- the buyer's browser or app carries the request: nothing is sent here ------------------------------------------
