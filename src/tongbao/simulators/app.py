@@ -56,8 +56,13 @@ class Sandbox:
         self._app = Starlette(routes=[*Panel(self).routes(), *Phone(self).routes(), *routes, *self.pages.routes()])
         bank.flush()
 
-    async def asgi(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application to serve: the channels' doors first, pages behind them."""
+    @property
+    def asgi(self) -> "Sandbox":
+        """The ASGI application to serve."""
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The channels' doors first, pages behind them."""
         door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
         if door is not None:
             await door(scope, receive, send)

@@ -155,3 +155,12 @@ class Bank:
 
     def close(self) -> None:
         self.journal.close()
+
+
+def chance_from(random_bytes: Callable[[int], bytes]) -> Chance:
+    """A `Chance` over a source of random bytes."""
+
+    def chance(bits: int) -> int:
+        return int.from_bytes(random_bytes((bits + 7) // 8), "big") % (1 << bits)
+
+    return chance
