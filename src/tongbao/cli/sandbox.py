@@ -61,6 +61,7 @@ def serve(
 
 async def _serve(listener: Any, host: str, home: Path, compress: int | None) -> None:
     import asyncio
+    import signal
 
     import uvicorn
 
@@ -75,6 +76,8 @@ async def _serve(listener: Any, host: str, home: Path, compress: int | None) -> 
         config = uvicorn.Config(sandbox.asgi, log_level="warning", lifespan="off", access_log=False)
         loop = asyncio.create_task(sandbox.run())
         presence.announce(home, url, os.getpid())
+        for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops at them, then raises them again for us
+            signal.signal(number, lambda *_: None)
         print(f"Sandbox   {url}\nPhone     {url}/phone\nAccounts  tongbao sandbox accounts --format json", flush=True)
         try:
             await uvicorn.Server(config).serve(sockets=[listener])
