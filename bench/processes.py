@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from bench.generator import Job, Outcome
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 15.0
+PROBE = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
 
 
 class DidNotStart(RuntimeError):
-    """A server died or stayed silent; the message ends with what it said."""
+    """A server died or stayed silent; the note ends with what it said."""
 
 
 def free_port() -> int:
@@ -30,33 +32,39 @@ def free_port() -> int:
 
 @contextmanager
 def server(command: Sequence[str], port: int, env: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Runs `command` until the block ends; yields its pid once the port accepts connections."""
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    """Runs `command` until the block ends; yields its pid once it answers HTTP on the port."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=said, stderr=said)
         try:
             _wait_for(process, port)
             yield process.pid
+        except Exception as error:
+            said.seek(0)
+            error.add_note(f"{' '.join(command)} said:\n{said.read().decode(errors='replace')[-2000:]}")
+            raise
         finally:
             process.terminate()
             try:
                 process.wait(STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = process.stderr.read().decode(errors="replace")[-2000:] if process.stderr else ""
-            raise DidNotStart(f"{process.args!r} ended with {process.returncode}:\n{said}")
+            raise DidNotStart(f"the server ended with {process.returncode}")
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
-                return
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+                probe.sendall(PROBE)
+                if probe.recv(64).startswith(b"HTTP/1.1 2"):
+                    return
         except OSError:
-            time.sleep(0.05)
-    raise DidNotStart(f"{process.args!r} did not listen on port {port} within {START_SECONDS_MAX:.0f} s")
+            pass
+        time.sleep(0.05)
+    raise DidNotStart(f"the server did not answer on port {port} within {START_SECONDS_MAX:.0f} s")
 
 
 def fire(job: Job) -> Outcome:
