@@ -8,7 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import typer
+from typer.core import TyperGroup
 
+from tongbao.cli import entry
 from tongbao.config import Settings
 from tongbao.domain.webhook import WebhookError
 from tongbao.ports import ChannelKind
@@ -110,3 +113,18 @@ def test_every_setting_is_documented_with_its_default() -> None:
     assert documented == {name: str(default) if default else "" for name, default in defaults.items()}, (
         "docs/guides/operations.md lists each setting once, with the default that config.py gives it"
     )
+
+
+def test_every_command_in_the_docs_exists() -> None:
+    root = typer.main.get_command(entry.app)
+    unknown = []
+    for page in PAGES:
+        text = "\n".join(re.findall(r"```\n.*?```|`[^`\n]+`", page.read_text("utf-8"), re.DOTALL))
+        for line in re.findall(r"(?:^|[`/ ])tongbao ((?:[a-z][a-z-]*[ `\n])+)", text):
+            command: object = root
+            for word in re.findall(r"[a-z-]+", line):
+                if not isinstance(command, TyperGroup):
+                    break
+                if (command := command.commands.get(word)) is None:
+                    unknown.append(f"{page.name}: tongbao {line.strip(' `')}")
+    assert not unknown, f"these commands do not exist: {unknown}"
