@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from tongbao.channels import CHANNELS
 from tongbao.config import Settings, master_keys
 from tongbao.domain.errors import Misconfigured, TongbaoError
-from tongbao.ports import ChannelKind, Clock, Ids, Transport
+from tongbao.ports import ChannelKind, Clock, Ids, Leases, Transport
 from tongbao.ports.reading import Reading
 from tongbao.ports.store import Queue
 from tongbao.services.accounts import Accounts
@@ -38,6 +38,8 @@ from tongbao.services.views import Views
 from tongbao.storage.accounts import Accounts as AccountStore
 from tongbao.storage.database import Database
 from tongbao.storage.group_commit import GroupCommit
+from tongbao.storage.invariants import Broken, find_broken
+from tongbao.storage.leases import Leases as LeaseStore
 from tongbao.storage.queries import Queries
 from tongbao.system import SystemClock, SystemIds
 from tongbao.transport import AiohttpTransport
@@ -68,7 +70,9 @@ class App:
     refunds: Refunds
     notifications: Notifications
     idempotency: Idempotency
+    leases: Leases
     ready: Callable[[], Awaitable[bool]]
+    verify: Callable[[], Awaitable[dict[str, list[Broken]]]]
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     background: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -194,7 +198,9 @@ def _assemble(
         refunds=refunds,
         notifications=notifications,
         idempotency=Idempotency(database, clock),
+        leases=LeaseStore(database),
         ready=database.is_ready,
+        verify=partial(find_broken, database),
     )
 
 

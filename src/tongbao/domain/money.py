@@ -49,7 +49,9 @@ def currency(code: str) -> Currency:
     try:
         return CURRENCIES[code]
     except (KeyError, TypeError):
-        raise InvalidInput(f"unknown currency {code!r}: use an ISO 4217 code", code="unknown_currency") from None
+        raise InvalidInput(
+            f"unknown currency {code!r}: use an ISO 4217 code", param="/currency", code="unknown_currency"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, order=False)

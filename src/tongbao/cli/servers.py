@@ -1,0 +1,93 @@
+"""Several ASGI applications and the workers in one process, stopped together by SIGINT or SIGTERM."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from socket import socket
+from typing import Any
+
+import structlog
+import uvicorn
+
+from tongbao.bootstrap import App
+from tongbao.config import Settings
+from tongbao.workers import Workers
+
+MASKED = frozenset({"authorization", "api_key", "secret", "credentials", "private_key", "master_key", "password"})
+
+
+def configure_logs(settings: Settings) -> None:
+    """One JSON object a line on stderr (or text), with secrets masked by name."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _mask,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _mask(_: Any, __: str, event: Any) -> Any:
+    for name in event:
+        if name in MASKED:
+            event[name] = "***"
+    return event
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: several servers share one process."""
+
+    def install_signal_handlers(self) -> None:
+        return
+
+    def capture_signals(self) -> Any:
+        return nullcontext()
+
+
+async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: App | None) -> None:
+    """Returns after SIGINT or SIGTERM, when requests and jobs in flight are finished."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    servers = [_Server(_config(app)) for app, _ in apps]
+    tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, (_, sock) in zip(servers, apps, strict=True)]
+    working = None
+    if workers_of is not None:
+        working = asyncio.create_task(Workers(workers_of, workers_of.ids.make("wrk")).run())
+        tasks.append(working)
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    if working is not None:
+        working.cancel()
+    waiting.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+def _config(app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
