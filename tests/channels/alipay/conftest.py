@@ -81,7 +81,8 @@ class ScriptedAlipay:
     def send(self, request: Request) -> Reply:
         params = self.received(request)
         self.params.append(params)
-        self.calls.append((params["method"], json.loads(params.get("biz_content", "{}"))))
+        clear = "{}" if "encrypt_type" in params else params.get("biz_content", "{}")
+        self.calls.append((params["method"], json.loads(clear)))
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -133,7 +134,7 @@ def alipay(keys: Keys) -> ScriptedAlipay:
 
 
 @pytest.fixture
-def settings(keys: Keys) -> dict[str, Any]:
+def settings_of(keys: Keys) -> dict[str, Any]:
     return {
         "app_id": APP_ID,
         "private_key": keys.app_private,
@@ -144,14 +145,14 @@ def settings(keys: Keys) -> dict[str, Any]:
 
 
 @pytest.fixture
-def client(settings: dict[str, Any], alipay: ScriptedAlipay) -> Iterator[AlipayClient]:
-    with AlipayClient(**settings, transport=alipay) as client:
+def client(settings_of: dict[str, Any], alipay: ScriptedAlipay) -> Iterator[AlipayClient]:
+    with AlipayClient(**settings_of, transport=alipay) as client:
         yield client
 
 
 @pytest.fixture
-def async_client(settings: dict[str, Any], alipay: ScriptedAlipay) -> AsyncAlipayClient:
-    return AsyncAlipayClient(**settings, transport=AsyncScript(alipay))
+def async_client(settings_of: dict[str, Any], alipay: ScriptedAlipay) -> AsyncAlipayClient:
+    return AsyncAlipayClient(**settings_of, transport=AsyncScript(alipay))
 
 
 def unsigned(node: dict[str, Any], name: str | None = None) -> Answer:

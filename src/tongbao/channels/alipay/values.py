@@ -45,6 +45,8 @@ def money_from_yuan(text: object) -> Money | None:
 def yuan(amount: Amount, param: str = "total_amount") -> str:
     """Exact yuan with two decimals, 0.01 to 100000000; raises InvalidInput naming `param`."""
     try:
+        if not isinstance(amount, Money | str | Decimal | int):
+            raise InvalidInput("an amount is text, Decimal or int; a float is not exact", code="invalid_amount")
         money = amount if isinstance(amount, Money) else Money.from_major(amount, CNY)
         text = yuan_from_money(money)
     except InvalidInput as error:
