@@ -17,6 +17,8 @@ class Pushes:
     def __init__(self) -> None:
         self._waiters: dict[Key, set[asyncio.Event]] = {}
         self.relay: Callable[[list[Key]], None] | None = None
+        self.listeners: list[Callable[[], None]] = []
+        """Called at every change of any payment, here or in another process: there may be work."""
 
     def publish(self, keys: Iterable[Key]) -> None:
         """Wake the waiters of this process, and tell the others."""
@@ -27,6 +29,8 @@ class Pushes:
 
     def wake(self, keys: Iterable[Key]) -> None:
         """Wake the waiters of this process only."""
+        for listener in self.listeners:
+            listener()
         if not self._waiters:
             return
         for key in keys:
