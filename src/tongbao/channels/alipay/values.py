@@ -82,7 +82,9 @@ def instant_from_china(text: object) -> datetime | None:
 def wire_value(value: object, path: str = "biz_content") -> object:
     """A copy of `value` as JSON takes it: Decimal and Money as text, datetimes as China time, None left out of
     objects; floats and what JSON does not know raise InvalidInput with their path."""
-    if value is None or (isinstance(value, str | bool | int) and not isinstance(value, Enum)):
+    if isinstance(value, Enum):
+        return wire_value(value.value, path)
+    if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, Mapping):
         return {str(name): wire_value(part, f"{path}.{name}") for name, part in value.items() if part is not None}
@@ -98,8 +100,6 @@ def _wire_scalar(value: object, path: str) -> object:
         return yuan_from_money(value)
     if isinstance(value, datetime):
         return china_text(value)
-    if isinstance(value, Enum):
-        return wire_value(value.value, path)
     hint = "a float is not exact: give text, Decimal or int" if isinstance(value, float) else "not a JSON value"
     raise InvalidInput(f"{path}: {hint}", param=path)
 
