@@ -115,7 +115,7 @@ OTHERWISE = {
     "verify_notification",
     "verify_return",
 }
-HOUSEKEEPING = {"run", "disconnect"}
+HOUSEKEEPING = {"opened", "run", "disconnect"}
 
 
 def public(shell: type) -> set[str]:

@@ -105,6 +105,34 @@ def open_account(
     )
 
 
+def account_from_credentials(credentials: Mapping[str, str], clock: Clock) -> Account:
+    """Opens an account from the gateway's credentials; raises InvalidInput with the credential's name as `param`.
+
+    Keys are handed on as bytes: a text could be taken for the path of a file on this machine.
+    """
+
+    def text(name: str) -> str | None:
+        return credentials.get(name, "").strip() or None
+
+    def file(name: str) -> bytes | None:
+        return (text(name) or "").encode() or None
+
+    return open_account(
+        app_id=text("app_id") or "",
+        private_key=file("private_key") or b"",
+        alipay_public_key=file("alipay_public_key"),
+        app_cert=file("app_cert"),
+        alipay_cert=file("alipay_cert"),
+        alipay_root_cert=file("alipay_root_cert"),
+        gateway_url=text("gateway_url") or "",
+        sign_type=text("sign_type") or "RSA2",
+        charset=text("charset") or "utf-8",
+        aes_key=text("aes_key"),
+        app_auth_token=text("app_auth_token"),
+        clock=clock,
+    )
+
+
 Theirs = tuple[KeyRing, Mapping[str, str], Trust | None]
 
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from tongbao.channels.alipay import doctor, mapping
-from tongbao.channels.alipay.account import PRODUCTION_URL
+from tongbao.channels.alipay.account import PRODUCTION_URL, account_from_credentials
 from tongbao.channels.alipay.capabilities import CAPABILITIES, CREDENTIALS
 from tongbao.channels.alipay.client import AsyncAlipayClient
 from tongbao.channels.alipay.errors import IN_PROGRESS, AlipayDeclined, AlipayError, business_code
 from tongbao.channels.alipay.notifications import SerialUnknown
-from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, OutcomeUnknown, TongbaoError
+from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, OutcomeUnknown
 from tongbao.domain.report import (
     Accepted,
     AttemptEvent,
@@ -215,12 +215,8 @@ class Alipay:
     # --- check -------------------------------------------------------------------------------------------------
 
     async def check(self) -> list[Finding]:
-        """Asks for a trade that does not exist: a signed 'no such trade' proves address, app id and both keys."""
-        try:
-            await self._client.query(out_trade_no=doctor.PROBE_NUMBER)
-        except TongbaoError as error:
-            return [doctor.finding_from_error(error)]
-        return [doctor.KEYS_RIGHT]
+        """One probe of the gateway; see `doctor.probe`."""
+        return await self._client.run(doctor.probe(self._client.account))
 
 
 def _not_a_no(error: AlipayError) -> ChannelError:
@@ -240,29 +236,10 @@ def open_alipay(credentials: Mapping[str, str], transport: Transport, clock: Clo
     if missing:
         raise InvalidInput(f"{missing[0]} is missing", param=f"credentials.{missing[0]}")
     try:
-        client = AsyncAlipayClient(
-            app_id=credentials["app_id"],
-            private_key=_file(credentials, "private_key") or b"",
-            alipay_public_key=_file(credentials, "alipay_public_key"),
-            app_cert=_file(credentials, "app_cert"),
-            alipay_cert=_file(credentials, "alipay_cert"),
-            alipay_root_cert=_file(credentials, "alipay_root_cert"),
-            gateway_url=credentials["gateway_url"],
-            sign_type=credentials.get("sign_type") or "RSA2",
-            charset=credentials.get("charset") or "utf-8",
-            aes_key=credentials.get("aes_key") or None,
-            app_auth_token=credentials.get("app_auth_token") or None,
-            clock=clock,
-            transport=transport,
-        )
+        account = account_from_credentials(credentials, clock)
     except InvalidInput as error:
         raise InvalidInput(error.message, param=f"credentials.{error.param}", code=error.code) from None
-    return Alipay(client, credentials.get("seller_id") or None)
-
-
-def _file(credentials: Mapping[str, str], name: str) -> bytes | None:
-    """A key as bytes: a text could be taken for the path of a file on this machine."""
-    return credentials.get(name, "").strip().encode() or None
+    return Alipay(AsyncAlipayClient.opened(account, transport), credentials.get("seller_id") or None)
 
 
 ALIPAY = ChannelKind(

@@ -84,6 +84,13 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
         self._transport = transport
         self._own: OwnTransport | None = None
 
+    @classmethod
+    def opened(cls, account: Account, transport: AnyTransport) -> Self:
+        """A client for an account that is open already."""
+        client = cls.__new__(cls)
+        client.account, client._transport, client._own = account, transport, None
+        return client
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(app_id={self.account.app_id!r}, gateway_url={self.account.gateway_url!r})"
 
@@ -93,6 +100,35 @@ def _advance(exchange: Exchange[T], arrived: Reply | ChannelError | None) -> Req
     if isinstance(arrived, ChannelError):
         return exchange.throw(arrived)
     return next(exchange) if arrived is None else exchange.send(arrived)
+
+
+def drive(exchange: Exchange[T], transport: SyncTransport) -> T:
+    """Moves an exchange's requests and replies over `transport`, to its result; a failure of the transport is thrown
+    into the exchange."""
+    arrived: Reply | ChannelError | None = None
+    while True:
+        try:
+            request = _advance(exchange, arrived)
+        except StopIteration as end:
+            return cast(T, end.value)
+        try:
+            arrived = transport.send(request)
+        except ChannelError as error:
+            arrived = error
+
+
+async def drive_awaiting(exchange: Exchange[T], transport: Transport) -> T:
+    """The same over an asynchronous transport."""
+    arrived: Reply | ChannelError | None = None
+    while True:
+        try:
+            request = _advance(exchange, arrived)
+        except StopIteration as end:
+            return cast(T, end.value)
+        try:
+            arrived = await transport.send(request)
+        except ChannelError as error:
+            arrived = error
 
 
 def _shown(function: Callable[..., object]) -> Signature:
@@ -184,16 +220,7 @@ class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
         """Drives any exchange to its result."""
         if self._transport is None:
             self._transport = self._own = HttpcoreTransport()
-        arrived: Reply | ChannelError | None = None
-        while True:
-            try:
-                request = _advance(exchange, arrived)
-            except StopIteration as end:
-                return cast(T, end.value)
-            try:
-                arrived = self._transport.send(request)
-            except ChannelError as error:
-                arrived = error
+        return drive(exchange, self._transport)
 
     def disconnect(self) -> None:
         """Closes the connections of the client's own transport; one that was handed in is its maker's."""
@@ -249,16 +276,7 @@ class AsyncAlipayClient(_Shell[Transport, AiohttpTransport]):
         """Drives any exchange to its result."""
         if self._transport is None:
             self._transport = self._own = AiohttpTransport()
-        arrived: Reply | ChannelError | None = None
-        while True:
-            try:
-                request = _advance(exchange, arrived)
-            except StopIteration as end:
-                return cast(T, end.value)
-            try:
-                arrived = await self._transport.send(request)
-            except ChannelError as error:
-                arrived = error
+        return await drive_awaiting(exchange, self._transport)
 
     async def disconnect(self) -> None:
         """Closes the connections of the client's own transport; one that was handed in is its maker's."""

@@ -1,17 +1,47 @@
-"""What is wrong with an Alipay account, and what to do about it: from an error to a finding. Pure.
+"""What is wrong with an Alipay account, and what to do about it: what can be seen offline, one probe, notifications.
 
-Rule: a finding names one cause and one next step. Source: the gateway's error codes, and the fact that a signed
-'no such trade' proves both key pairs right.
+Rule: a finding names one cause and one next step. Everything is a pure exchange; who runs it brings the transport.
+Source: the gateway's error codes, the two key pairs and certificate mode of the protocol, and the fact that a signed
+'no such trade' proves address, app id and both key pairs right.
 """
 
-from tongbao.channels.alipay.errors import AlipayError
-from tongbao.domain.errors import ChannelUnavailable, MessageNotTrusted, OutcomeUnknown, TongbaoError
-from tongbao.ports import Finding
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
 
+from cryptography.x509.oid import NameOID
+
+from tongbao.channels.alipay.account import SANDBOX_URL, Account, account_from_credentials
+from tongbao.channels.alipay.calls import Exchange
+from tongbao.channels.alipay.certificates import certificate_from, is_chained
+from tongbao.channels.alipay.errors import AlipayError
+from tongbao.channels.alipay.trades import query
+from tongbao.crypto import read_source
+from tongbao.domain.errors import (
+    ChannelError,
+    ChannelUnavailable,
+    InvalidInput,
+    MessageNotTrusted,
+    OutcomeUnknown,
+    TongbaoError,
+)
+from tongbao.ports import Clock, Finding, Reply, Request
+
+T = TypeVar("T")
+
+RSA_OID = b"BgkqhkiG9w0BAQEF"
+"""As it stands in the base64 of a PKCS#8 key, and not of a PKCS#1 one."""
+FORM = "application/x-www-form-urlencoded"
 PROBE_NUMBER = "TONGBAO_CHECK_NO_SUCH_TRADE"
 """A trade that nobody makes."""
 
 KEYS_RIGHT = Finding("ok", "keys_right", "Alipay accepted our signature, and its answer is signed with its key.")
+CLOCK_SKEW_MAX = timedelta(seconds=60)
+
+RETIRED_HOSTS = {"openapi.alipaydev.com": SANDBOX_URL}
 
 _ADVICE_FROM_SUB_CODE: dict[str, tuple[str, str]] = {
     "isv.invalid-signature": (
@@ -51,6 +81,167 @@ _ADVICE_FROM_SUB_CODE: dict[str, tuple[str, str]] = {
     "isv.app-cert-expired": ("The app's certificate has expired.", "Make a new one in the console."),
     "isv.invalid-charset": ("Alipay refuses the character set.", "Set charset to utf-8 or GBK."),
 }
+
+
+# --- everything at once --------------------------------------------------------------------------------------------
+
+
+def examine(credentials: Mapping[str, str], clock: Clock, notify_url: str | None = None) -> Exchange[list[Finding]]:
+    """Every finding about an account: what can be seen in its credentials, what a probe of the gateway says, and
+    whether the notification address answers.
+
+    Args:
+        credentials: as the gateway stores them (see `capabilities.CREDENTIALS`), keys as text.
+        clock: whose correctness is checked against the gateway's Date.
+        notify_url: where Alipay is to send notifications; not checked when None.
+    """
+    found = [*_about_address(credentials.get("gateway_url", "")), *_about_private_key(credentials)]
+    try:
+        account = account_from_credentials(credentials, clock)
+    except InvalidInput as error:
+        return [*found, _finding_from_credential(error)]
+    found += _about_certificates(credentials, account)
+    found += yield from probe(account)
+    if notify_url is not None:
+        found.append((yield from _about_notify_url(notify_url, account)))
+    return found
+
+
+# --- offline -------------------------------------------------------------------------------------------------------
+
+_CODE_FROM_PARAM: dict[str | None, tuple[str, str]] = {
+    "private_key": (
+        "private_key_unreadable",
+        "Paste the whole application private key, PKCS#1 or PKCS#8, unencrypted.",
+    ),
+    "alipay_public_key": (
+        "alipay_public_key_wrong",
+        "Copy Alipay's public key from the console: it stands beside the application's own public key.",
+    ),
+    "app_cert": ("app_cert_wrong", "Configure the certificate that was made for this app id and this private key."),
+    "alipay_cert": ("alipay_cert_wrong", "Configure alipayCertPublicKey_RSA2.crt as downloaded from the console."),
+    "alipay_root_cert": (
+        "root_bundle_cut",
+        "Configure alipayRootCert.crt as downloaded from the console, whole; it holds several certificates.",
+    ),
+    "charset": ("charset_wrong", "Set charset to utf-8, or to GBK."),
+    "gateway_url": ("gateway_url_wrong", "Set gateway_url to Alipay's address or the sandbox's."),
+    "aes_key": ("aes_key_wrong", "Copy the content encryption key from the console, or leave it out."),
+    "app_id": ("app_id_wrong", "Copy the app id from the console."),
+    "sign_type": ("sign_type_wrong", "Set sign_type to RSA2."),
+}
+
+
+def _finding_from_credential(error: InvalidInput) -> Finding:
+    code, advice = _CODE_FROM_PARAM.get(error.param, (error.code, ""))
+    return Finding("error", code, error.message, advice)
+
+
+def _about_address(url: str) -> list[Finding]:
+    host = urlsplit(url).hostname if "://" in url else None
+    if host not in RETIRED_HOSTS:
+        return []
+    text = "This is the address of Alipay's old sandbox, which is retired."
+    return [Finding("error", "gateway_retired", text, f"Use {RETIRED_HOSTS[host]} and an app id of the new sandbox.")]
+
+
+def _about_private_key(credentials: Mapping[str, str]) -> list[Finding]:
+    """A key whose armour names another form than it has: it is read here, and refused by stricter tools."""
+    lines = read_source(credentials.get("private_key", "").encode()).split()
+    body = b"".join(
+        line for line in lines if not line.startswith(b"-") and line not in (b"RSA", b"PRIVATE", b"KEY-----")
+    )
+    says_pkcs1, is_pkcs8 = b"RSA" in lines[1:2], RSA_OID in body[:80]
+    if b"-----BEGIN" not in lines[:1] or says_pkcs1 != is_pkcs8:
+        return []
+    said, real = ("PKCS#1", "PKCS#8") if says_pkcs1 else ("PKCS#8", "PKCS#1")
+    text = f"The private key's first line says {said}, and its content is {real}."
+    return [
+        Finding("warning", "private_key_mislabelled", text, "It works here; other tools refuse it. Export it anew.")
+    ]
+
+
+def _about_certificates(credentials: Mapping[str, str], account: Account) -> list[Finding]:
+    if account.trust is None:
+        return []
+    found = []
+    name = certificate_from(credentials["app_cert"].strip().encode())[0].subject
+    common = [str(one.value) for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    owner = re.search(r"-(\d{10,})$", common[0]) if common else None
+    if owner and owner[1] != account.app_id:
+        text = f"The app certificate was made for app {owner[1]}, not for {account.app_id}."
+        found.append(Finding("error", "app_cert_wrong", text, _CODE_FROM_PARAM["app_cert"][1]))
+    trust = account.trust
+    if not is_chained(trust.leaf, trust.intermediates, trust.roots):
+        text = "Alipay's certificate does not lead to a root of the configured bundle; the bundle may be cut."
+        found.append(Finding("warning", "root_bundle_cut", text, _CODE_FROM_PARAM["alipay_root_cert"][1]))
+    return found
+
+
+# --- the gateway -----------------------------------------------------------------------------------------------------
+
+
+def probe(account: Account) -> Exchange[list[Finding]]:
+    """Asks for a trade that does not exist: a signed 'no such trade' proves address, app id and both key pairs."""
+    replies: list[Reply] = []
+    try:
+        yield from _watched(query(account, out_trade_no=PROBE_NUMBER), replies)
+    except TongbaoError as error:
+        found = finding_from_error(error)
+    else:
+        found = KEYS_RIGHT
+    return [*(_about_clock(replies[0], account.clock) if replies else []), found]
+
+
+def _watched(exchange: Exchange[T], replies: list[Reply]) -> Exchange[T]:
+    """The exchange itself, its replies kept."""
+    request = next(exchange)
+    while True:
+        reply = yield request
+        replies.append(reply)
+        try:
+            request = exchange.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
+
+
+def _about_clock(reply: Reply, clock: Clock) -> list[Finding]:
+    try:
+        theirs = parsedate_to_datetime(reply.headers.get("date", ""))
+    except ValueError:
+        return []
+    if theirs.tzinfo is None:
+        return []
+    lead = clock.now() - theirs
+    if abs(lead) <= CLOCK_SKEW_MAX:
+        return []
+    text = f"This machine's clock is {abs(lead)} {'ahead of' if lead > timedelta(0) else 'behind'} the gateway's."
+    return [Finding("error", "clock_off", text, "Set the clock (NTP); the time zone does not matter.")]
+
+
+# --- the notification address ----------------------------------------------------------------------------------------
+
+
+def _about_notify_url(url: str, account: Account) -> Exchange[Finding]:
+    code = "notify_url_unreachable"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s<>]", url):
+        return Finding("error", "notify_url_wrong", f"{url!r} is no address for Alipay.", "Give an http(s) address.")
+    try:
+        reply = yield Request("POST", url, {"content-type": FORM}, b"", account.timeouts)
+    except ChannelError as error:
+        advice = "Alipay must reach it from the internet: check DNS, firewall and the proxy in front of the server."
+        return Finding("error", code, error.message, advice)
+    if 300 <= reply.status < 400:
+        text = f"The notification address redirects (HTTP {reply.status}); Alipay does not follow."
+        return Finding("error", code, text, "Give the address that it redirects to.")
+    if reply.status in (404, 502, 503, 504):
+        text = f"The notification address answers HTTP {reply.status}: nobody receives there."
+        return Finding("error", code, text, "Route this address to the gateway.")
+    return Finding("ok", "notify_url_answers", "The notification address answers, seen from this machine.")
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 def finding_from_error(error: TongbaoError) -> Finding:
