@@ -5,9 +5,9 @@ that is refused for the trade's state, and a refund that may be a repeat are fol
 says is reported.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 from tongbao.channels.alipay import doctor, mapping
 from tongbao.channels.alipay.account import PRODUCTION_URL, account_from_credentials
@@ -15,6 +15,7 @@ from tongbao.channels.alipay.capabilities import CAPABILITIES, CREDENTIALS
 from tongbao.channels.alipay.client import AsyncAlipayClient
 from tongbao.channels.alipay.errors import IN_PROGRESS, AlipayDeclined, AlipayError, business_code
 from tongbao.channels.alipay.notifications import SerialUnknown
+from tongbao.channels.alipay.statement import StatementLine, read_trades
 from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, OutcomeUnknown
 from tongbao.domain.report import (
     Accepted,
@@ -193,6 +194,13 @@ class Alipay:
                 return RefundNotFound()
             raise _not_a_no(error) from error
         return mapping.event_from_refund_query(answer)
+
+    # --- statements --------------------------------------------------------------------------------------------
+
+    async def statement(self, day: date) -> Iterator[StatementLine]:
+        """The payments and refunds of a day (China time), ready about 09:00 on the next. Read to its end before it is
+        believed: what is missing is told there (StatementBroken)."""
+        return read_trades(await self._client.download_bill(bill_date=day.isoformat()))
 
     # --- notifications -----------------------------------------------------------------------------------------
 
