@@ -63,8 +63,9 @@ def spoken_codes() -> dict[str, str]:
             values: list[ast.expr] = []
             if isinstance(node, ast.Call):
                 values = [word.value for word in node.keywords if word.arg == "code"]
-            elif isinstance(node, ast.Assign) and "code" in map(ast.unparse, node.targets):
-                values = [node.value]
+            elif isinstance(node, ast.ClassDef):
+                assigned = [item for item in node.body if isinstance(item, ast.Assign)]
+                values = [item.value for item in assigned if "code" in map(ast.unparse, item.targets)]
             for value in values:
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     found[value.value] = f"{path.relative_to(ROOT)}:{value.lineno}"
