@@ -1,6 +1,7 @@
 """Several ASGI applications and the workers in one process, stopped together by SIGINT or SIGTERM."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -16,6 +17,8 @@ from tongbao.bootstrap import App
 from tongbao.config import Settings
 from tongbao.workers import Workers
 
+GC_THRESHOLDS = (50_000, 20, 50)
+"""A batch holds thousands of short-lived objects at once; collecting at every 700 costs a sixth of the throughput."""
 MASKED = frozenset({"authorization", "api_key", "secret", "credentials", "private_key", "master_key", "password"})
 
 
@@ -58,6 +61,8 @@ class _Server(uvicorn.Server):
 
 async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: App | None) -> None:
     """Returns after SIGINT or SIGTERM, when requests and jobs in flight are finished."""
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -89,5 +94,6 @@ def _config(app: Any) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=5,
     )

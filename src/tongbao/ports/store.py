@@ -27,7 +27,8 @@ ResultT = TypeVar("ResultT", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An idempotency key that commits with the first write. With `status` and `body` it is answered at once."""
+    """An idempotency key that commits with the first write. With a `status` it is answered at once; its body is then
+    that of the first event of the payment `object_id`, which is stored already, unless `body` is given."""
 
     app_id: str
     key: str

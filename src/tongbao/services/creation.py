@@ -157,14 +157,14 @@ class Creation:
 
 
 def _claim(command: Create) -> Claim | None:
-    """Without a channel call the answer is known at once, and commits with the key."""
+    """Without a channel call the answer is known at once: the text that the payment's first event holds too."""
     if command.intent is None:
         return None
     payment, intent = command.payment, command.intent
     if command.attempt is not None:
         return Claim(payment.app_id, intent.key, intent.fingerprint, payment.created_at, payment.id)
     created_at = payment.created_at
-    return Claim(payment.app_id, intent.key, intent.fingerprint, created_at, payment.id, 201, command.body)
+    return Claim(payment.app_id, intent.key, intent.fingerprint, created_at, payment.id, 201)
 
 
 def _repeated(first: Created | TongbaoError) -> Created | TongbaoError:

@@ -17,6 +17,7 @@ class Metrics:
         self._latency = Histogram(
             "tongbao_http_seconds", "Time to answer, by door", ["door"], buckets=SECONDS, registry=r
         )
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._notifications = Counter(
             "tongbao_notifications", "Channel notifications by outcome", ["channel", "outcome"], registry=r
         )
@@ -33,8 +34,13 @@ class Metrics:
         self._jobs = Counter("tongbao_worker_jobs", "Jobs of the workers by outcome", ["job", "outcome"], registry=r)
 
     def request(self, door: str, status: int, seconds: float) -> None:
-        self._requests.labels(door, str(status)).inc()
-        self._latency.labels(door).observe(seconds)
+        """One answer. The series' objects are kept: looking them up costs more than counting."""
+        series = self._series.get((door, status))
+        if series is None:
+            series = (self._requests.labels(door, str(status)), self._latency.labels(door))
+            self._series[door, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def notification(self, channel: str, outcome: str) -> None:
         self._notifications.labels(channel, outcome).inc()

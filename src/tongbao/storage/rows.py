@@ -44,6 +44,17 @@ PAYMENT_COLUMNS: Columns = (
     ("amount_refunding", "bigint"),
     ("event_seq", "integer"),
 )
+_LATER = {
+    "closed_reason",
+    "paid_at",
+    "closed_at",
+    "cancel_requested_at",
+    "settled_attempt_id",
+    "amount_refunded",
+    "amount_refunding",
+}
+NEW_PAYMENT_COLUMNS: Columns = tuple(column for column in PAYMENT_COLUMNS if column[0] not in _LATER)
+"""What a payment has when it is created. Fewer columns make faster batches."""
 ATTEMPT_COLUMNS: Columns = (
     ("app_id", "text"),
     ("id", "text"),
@@ -174,6 +185,26 @@ def payment_row(payment: Payment) -> tuple[Any, ...]:
         payment.settled_attempt_id,
         payment.amount_refunded,
         payment.amount_refunding,
+        payment.event_seq,
+    )
+
+
+def new_payment_row(payment: Payment) -> tuple[Any, ...]:
+    return (
+        payment.app_id,
+        payment.id,
+        payment.livemode,
+        payment.order_no,
+        payment.amount.minor,
+        payment.amount.currency.code,
+        payment.subject,
+        payment.status,
+        payment.method,
+        payment.return_url,
+        None if payment.buyer is None else to_json(payment.buyer),
+        to_json(payment.metadata) if payment.metadata else "{}",
+        payment.created_at,
+        payment.expires_at,
         payment.event_seq,
     )
 

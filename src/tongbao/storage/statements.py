@@ -8,8 +8,14 @@ from tongbao.storage.rows import insert_sql, names, update_sql
 
 KEYS = "unnest($1::text[], $2::text[]) AS k(app_id, id)"
 
+
+def delivery_id(event_id: str, endpoint_id: str) -> str:
+    """The id of an event's one delivery to an endpoint; an app's endpoints differ in their last six characters."""
+    return f"'del' || substr({event_id}, 4) || '_' || right({endpoint_id}, 6)"
+
+
 INSERT_PAYMENTS = insert_sql(
-    "payments", rows.PAYMENT_COLUMNS, "ON CONFLICT (app_id, order_no) DO NOTHING RETURNING app_id, order_no"
+    "payments", rows.NEW_PAYMENT_COLUMNS, "ON CONFLICT (app_id, order_no) DO NOTHING RETURNING app_id, order_no"
 )
 INSERT_ATTEMPTS = insert_sql("attempts", rows.ATTEMPT_COLUMNS)
 INSERT_REFUNDS = insert_sql("refunds", rows.REFUND_COLUMNS)
@@ -59,15 +65,13 @@ RESOLVE = """
     FROM unnest($1::text[], $2::text[]) AS k(app_id, id)
     JOIN refunds r ON r.app_id = k.app_id AND r.reference = k.id
     JOIN attempts a ON a.app_id = r.app_id AND a.id = r.attempt_id"""
-INSERT_DELIVERIES = """
+INSERT_EVENTS_AND_DELIVERIES = f"""
+    WITH e AS ({INSERT_EVENTS} RETURNING app_id, id, type, payment_id, sequence, created_at)
     INSERT INTO deliveries (app_id, id, endpoint_id, event_id, payment_id, sequence, status, tries, next_at, created_at)
-    SELECT w.app_id, 'del' || substr(u.id, 4) || '_' || right(w.id, 6), w.id, u.id, u.payment_id, u.sequence,
-           'pending', 0, u.created_at, u.created_at
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[])
-         AS u(app_id, id, type, payment_id, sequence, created_at)
-    JOIN webhook_endpoints w ON w.app_id = u.app_id AND w.enabled
-         AND (w.event_types = '{}' OR u.type = ANY (w.event_types))
-    RETURNING 1"""
+    SELECT w.app_id, {delivery_id("e.id", "w.id")}, w.id, e.id, e.payment_id, e.sequence,
+           'pending', 0, e.created_at, e.created_at
+    FROM e JOIN webhook_endpoints w ON w.app_id = e.app_id AND w.enabled
+         AND (w.event_types = '{{}}' OR e.type = ANY (w.event_types))"""
 INSERT_DELTAS = """
     INSERT INTO balance_deltas (app_id, kind, channel_account_id, currency, minor)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"""
@@ -76,7 +80,9 @@ INSERT_CLAIMS = """
     SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::smallint[], $6::text[], $7::timestamptz[])
     ON CONFLICT (app_id, key) DO NOTHING RETURNING app_id, key"""
 READ_CLAIMS = """
-    SELECT i.app_id, i.key, i.fingerprint, i.object_id, i.status, i.body, i.created_at
+    SELECT i.app_id, i.key, i.fingerprint, i.object_id, i.status, i.created_at,
+           coalesce(i.body, (SELECT e.data FROM events e WHERE i.status IS NOT NULL AND e.app_id = i.app_id
+                             AND e.payment_id = i.object_id AND e.sequence = 1)) AS body
     FROM unnest($1::text[], $2::text[]) AS k(app_id, key) JOIN idempotency_keys i USING (app_id, key)
     ORDER BY i.app_id, i.key FOR NO KEY UPDATE OF i"""
 ANSWER_CLAIMS = """

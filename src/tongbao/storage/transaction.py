@@ -56,7 +56,7 @@ class Transaction:
 
     async def insert_payments(self, payments: Sequence[Payment]) -> set[Key]:
         ordered = sorted(payments, key=lambda payment: (payment.app_id, payment.order_no))
-        found = await self.connection.fetch(sql.INSERT_PAYMENTS, *transpose([rows.payment_row(p) for p in ordered]))
+        found = await self.connection.fetch(sql.INSERT_PAYMENTS, *transpose([rows.new_payment_row(p) for p in ordered]))
         return {(row["app_id"], row["order_no"]) for row in found}
 
     async def payments_by_order_no(self, keys: Iterable[Key]) -> dict[Key, Payment]:
@@ -113,11 +113,11 @@ class Transaction:
     # --- what facts cause
 
     async def insert_events(self, events: Sequence[Event]) -> int:
-        """Returns how many deliveries were made with them."""
+        """Returns how many deliveries were made with them, in the same statement."""
         ordered = sorted(events, key=lambda event: (event.app_id, event.id))
-        await self.connection.execute(sql.INSERT_EVENTS, *transpose([rows.event_row(e) for e in ordered]))
-        values = [(e.app_id, e.id, e.type, e.payment_id, e.sequence, e.created_at) for e in ordered]
-        return len(await self.connection.fetch(sql.INSERT_DELIVERIES, *transpose(values)))
+        values = transpose([rows.event_row(event) for event in ordered])
+        done: str = await self.connection.execute(sql.INSERT_EVENTS_AND_DELIVERIES, *values)
+        return int(done.rsplit(" ", 1)[1])
 
     async def insert_transfers(self, transfers: Sequence[Transfer]) -> None:
         await self.connection.execute(sql.INSERT_TRANSFERS, *transpose([rows.transfer_row(t) for t in transfers]))
