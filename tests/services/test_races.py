@@ -1,7 +1,9 @@
 """Many at once: one key, one order, shuffled and doubled reports, and an item that PostgreSQL refuses."""
 
 import asyncio
+import os
 import random
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,20 +104,22 @@ def reports_for(attempt: Attempt, rng: random.Random) -> list[Record]:
 
 
 async def test_200_recorders_of_shuffled_doubled_reports_on_shared_rows(services: App, database: Database) -> None:
-    """No deadlock, one event per transition; the longer run of the same is `python -m bench.races`."""
-    seed = random.SystemRandom().randrange(2**32)
-    print("seed", seed)
-    rng = random.Random(seed)
-    attempts = await shared_rows(services, database, payments=40, attempts_each=3)
-    records = [record for attempt in attempts for record in reports_for(attempt, rng)]
-    rng.shuffle(records)
-    queue: list[Record] = list(records)
+    """No deadlock, one event per transition. `TONGBAO_RACE_SECONDS=20` runs it as long as one likes."""
+    seed, seconds = random.SystemRandom().randrange(2**32), float(os.environ.get("TONGBAO_RACE_SECONDS", "1"))
+    rng, ends, recorded, rounds = random.Random(seed), time.monotonic() + seconds, 0, 0
+    while rounds == 0 or time.monotonic() < ends:
+        rounds += 1
+        attempts = await shared_rows(services, database, f"{rounds}-", payments=40, attempts_each=3)
+        queue = [record for attempt in attempts for record in reports_for(attempt, rng)]
+        rng.shuffle(queue)
+        recorded += len(queue)
 
-    async def recorder() -> None:
-        while queue:
-            await services.payments.record(queue.pop())
+        async def recorder(queue: list[Record]) -> None:
+            while queue:
+                await services.payments.record(queue.pop())
 
-    await asyncio.gather(*(recorder() for _ in range(200)))
+        await asyncio.gather(*(recorder(queue) for _ in range(200)))
+    print(f"seed {seed}: {recorded} reports in {rounds} rounds")
     async with database.connection() as connection:
         doubled = await connection.fetch(
             "SELECT payment_id, type FROM events WHERE type IN ('payment.succeeded', 'payment.closed')"
@@ -124,11 +128,13 @@ async def test_200_recorders_of_shuffled_doubled_reports_on_shared_rows(services
     assert doubled == []
 
 
-async def shared_rows(services: App, database: Database, payments: int, attempts_each: int) -> list[Attempt]:
+async def shared_rows(
+    services: App, database: Database, prefix: str, payments: int, attempts_each: int
+) -> list[Attempt]:
     """Payments with several open attempts each."""
     attempts = []
     for number in range(payments):
-        payment = fresh(services, f"R{number}")
+        payment = fresh(services, f"R{prefix}{number}")
         await services.attempts.create(payment, {}, None, None)
         for _ in range(attempts_each):
             attempt = made.attempt(services.ids.make("")[1:], payment)
