@@ -4,8 +4,9 @@
 channels' own spellings exist only in their `mapping.py`.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from tongbao.domain.errors import CurrencyMismatch, InvalidInput
 
@@ -42,6 +43,8 @@ CURRENCIES: dict[str, Currency] = {
     for code in codes.split()
 }
 CNY = CURRENCIES["CNY"]
+_MAJOR = re.compile(r"(-?)(\d{1,18})(?:\.(\d{1,18}))?", re.ASCII)
+"""A decimal spelling: no exponent, no white space, no digits of other scripts, and never longer than any amount."""
 
 
 def currency(code: str) -> Currency:
@@ -68,15 +71,16 @@ class Money:
     @classmethod
     def from_major(cls, text: str | Decimal | int, currency: Currency) -> "Money":
         """`"12.34"` yuan -> 1234 fen, exactly; raises InvalidInput for floats and for decimals beyond the unit."""
-        if isinstance(text, float | bool):
+        if isinstance(text, float | bool) or not isinstance(text, str | Decimal | int):
             raise InvalidInput("an amount may not be a float: give text, Decimal or int", code="invalid_amount")
-        try:
-            scaled = Decimal(text).scaleb(currency.exponent)
-        except (InvalidOperation, ValueError):
-            raise InvalidInput(f"not an amount: {text!r}", code="invalid_amount") from None
-        if not scaled.is_finite() or scaled != scaled.to_integral_value():
-            raise InvalidInput(f"{currency} has {currency.exponent} decimals: {text!r}", code="invalid_amount")
-        return cls(int(scaled), currency)
+        spelled = _spelled(text)
+        found = _MAJOR.fullmatch(spelled)
+        if found is None:
+            raise InvalidInput(f"not an amount: {spelled[:40]!r}", code="invalid_amount")
+        sign, units, decimals = found[1], found[2], (found[3] or "").rstrip("0")
+        if len(decimals) > currency.exponent:
+            raise InvalidInput(f"{currency} has {currency.exponent} decimals: {spelled!r}", code="invalid_amount")
+        return cls(int(sign + units + decimals.ljust(currency.exponent, "0")), currency)
 
     def major(self) -> str:
         """`1234` fen -> `"12.34"`."""
@@ -109,3 +113,12 @@ class Money:
 
     def __str__(self) -> str:
         return f"{self.major()} {self.currency}"
+
+
+def _spelled(amount: str | Decimal | int) -> str:
+    """The amount as text; a number without an exponent, but never a million digits of one."""
+    if isinstance(amount, str):
+        return amount
+    if isinstance(amount, int):
+        return str(amount) if abs(amount) < 10**18 else "too large"
+    return f"{amount:f}" if amount.is_finite() and abs(amount.adjusted()) < 40 else str(amount)
