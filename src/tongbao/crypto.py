@@ -46,9 +46,17 @@ def read_source(source: KeySource) -> bytes:
         return source.read_bytes()
     if isinstance(source, bytes):
         return source
-    if "-----BEGIN" not in source and len(source) < 1024 and "\n" not in source and Path(source).is_file():
+    if "-----BEGIN" not in source and len(source) < 1024 and "\n" not in source and _is_file(source):
         return Path(source).read_bytes()
     return source.encode()
+
+
+def _is_file(text: str) -> bool:
+    """A bare base64 key may be too long for a file's name, which the system answers with an error of its own."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def der_from(source: KeySource) -> bytes:

@@ -718,3 +718,14 @@ async def test_own_connections_are_closed_and_others_are_not_async(
         with pytest.raises(ChannelUnavailable):
             await own.query(out_trade_no="T1")
     assert own._transport is None
+
+
+@pytest.mark.parametrize("bits", [2048, 3072])
+def test_bare_keys_whatever_they_spell(bits: int) -> None:
+    """One line of base64 without a slash in its first 255 characters is too long for a file's name."""
+    from tongbao.crypto import RsaPublicKey, read_source
+
+    key = RsaPrivateKey.generate(bits).public()
+    assert RsaPublicKey.load(key.bare()) == key
+    for text in ("A" * 392, "A" * 300 + "/" + "B" * 300, "a\0b"):
+        assert read_source(text) == text.encode()
