@@ -170,10 +170,9 @@ def test_killed_it_still_knows(sandbox: Served, shop: ListeningShop) -> None:
 
     sandbox.start()
     after = sandbox.accounts()["alipay"]
-    moving = ("gateway_url", "buyers")
-    assert {key: after[key] for key in after if key not in moving} == {
-        key: before[key] for key in before if key not in moving
-    }
+    old_url = before.pop("gateway_url").partition("/alipay")[0]
+    new_url = after.pop("gateway_url").partition("/alipay")[0]
+    assert {**before, "buyers": []} == json.loads(json.dumps({**after, "buyers": []}).replace(new_url, old_url))
     assert ask(sandbox, "alipay.trade.query", {"out_trade_no": "K1"})["trade_status"] == "TRADE_SUCCESS"
     assert json.loads(sandbox.run("clock", "show", "--format", "json").stdout)["offset_seconds"] == 60
     assert "nobody" in sandbox.run("faults", "list").stdout

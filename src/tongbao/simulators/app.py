@@ -16,7 +16,7 @@ from tongbao.crypto import RsaPrivateKey
 from tongbao.simulators.alipay.simulator import Alipay
 from tongbao.simulators.bank import Bank, Buyer, Chance
 from tongbao.simulators.channel import ChannelSimulator, Row
-from tongbao.simulators.door import Receive, Scope, Send
+from tongbao.simulators.door import Door, Receive, Scope, Send
 from tongbao.simulators.pages import Pages, language
 from tongbao.simulators.panel import Panel
 from tongbao.simulators.phone import Phone
@@ -52,6 +52,7 @@ class Sandbox:
         self.alipay = Alipay(bank, self.pages, data_dir)
         self.channels: list[ChannelSimulator] = [self.alipay]
         self._doors = {path: door for channel in self.channels for path, door in channel.doors().items()}
+        self._below = {path: door for path, door in self._doors.items() if path.endswith("/")}
         routes = [route for channel in self.channels for route in channel.routes()]
         self._app = Starlette(routes=[*Panel(self).routes(), *Phone(self).routes(), *routes, *self.pages.routes()])
         bank.flush()
@@ -63,7 +64,7 @@ class Sandbox:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The channels' doors first, pages behind them."""
-        door = self._doors.get(scope["path"]) if scope["type"] == "http" else None
+        door = self._door(scope["path"]) if scope["type"] == "http" else None
         if door is not None:
             await door(scope, receive, send)
             return
@@ -74,6 +75,9 @@ class Sandbox:
             await send(message)  # type: ignore[arg-type]  # Starlette's message is the same mapping
 
         await self._app(scope, receive, send_flushed)
+
+    def _door(self, path: str) -> Door | None:
+        return self._doors.get(path) or next((door for top, door in self._below.items() if path.startswith(top)), None)
 
     # --- the buyers' and the panel's view
 

@@ -81,6 +81,7 @@ class Bank:
         self.outbox = Outbox(self.journal, self.clock, transport)
         self.chance = chance
         self._make_key = make_key
+        self._parsed: dict[str, RsaPrivateKey] = {}
         self._keys = Shelf(self.journal, "key", KeyRecord)
         self._wallets = Shelf(self.journal, "wallet", Wallet)
         self.buyers = Shelf(self.journal, "buyer", Buyer)
@@ -89,13 +90,16 @@ class Bank:
                 self.buyers.put(buyer.user_id, msgspec.structs.replace(buyer))
 
     def key(self, name: str) -> RsaPrivateKey:
-        """The private key of that name, made on first use and kept."""
+        """The private key of that name, made on first use, kept, and parsed once."""
+        known = self._parsed.get(name)
+        if known is not None:
+            return known
         record = self._keys.get(name)
+        found = self._make_key() if record is None else RsaPrivateKey.load(record.pem)
         if record is None:
-            made = self._make_key()
-            self._keys.put(name, KeyRecord(made.pem_pkcs8()))
-            return made
-        return RsaPrivateKey.load(record.pem)
+            self._keys.put(name, KeyRecord(found.pem_pkcs8()))
+        self._parsed[name] = found
+        return found
 
     def pem(self, name: str, make: Callable[[], str]) -> str:
         """A text (a certificate, a shared key) made on first use and kept."""

@@ -98,7 +98,7 @@ class Page(HTMLParser):
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """How it ended. `outcome`: paid, declined, abandoned or refused; `reason` says why it is not paid."""
+    """How it ended. `outcome`: paid, signed (an agreement), declined, abandoned, refused; `reason` says why not."""
 
     outcome: str
     reason: str = ""
@@ -106,7 +106,7 @@ class Paid:
 
     @property
     def ok(self) -> bool:
-        return self.outcome == "paid"
+        return self.outcome in ("paid", "signed")
 
 
 class Lost(Exception):
@@ -183,7 +183,7 @@ class Hand:
         self._steps.append(f"{action} at {request.url}")
         reply = self._once(request)
         outcome = reply.headers.get(OUTCOME_HEADER, "")
-        if outcome == "paid" and (back := reply.headers.get("location")):
+        if outcome in ("paid", "signed") and (back := reply.headers.get("location")):
             try:
                 self._go(Request("GET", urljoin(request.url, back)))
             except Exception as error:  # the money has moved; a merchant's page that fails changes nothing
@@ -191,8 +191,8 @@ class Hand:
         return self._ended(outcome)
 
     def _ended(self, outcome: str) -> Paid:
-        if outcome == "paid":
-            return Paid("paid", steps=tuple(self._steps))
+        if outcome in ("paid", "signed"):
+            return Paid(outcome, steps=tuple(self._steps))
         reasons = {"declined": "the buyer declined", "abandoned": "the buyer walked away"}
         known = outcome in reasons
         reason = reasons.get(outcome, f"the cashier refused: {outcome or 'no outcome'}")

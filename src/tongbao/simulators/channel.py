@@ -26,7 +26,8 @@ class PaymentRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What a buyer sees of something to pay. `state`: open, paid, refunded, closed or expired; `amount` is written in
-    the currency's major unit; `content` is what its QR carries."""
+    the currency's major unit; `content` is what its QR carries, `app_result` what an app is handed back after
+    payment."""
 
     channel: str
     token: str
@@ -38,11 +39,13 @@ class Offer:
     reference: str
     expires_at: datetime
     content: str = ""
+    app_result: str = ""
 
     def facts(self) -> dict[str, str]:
         """For the JSON API."""
         names = ("channel", "token", "state", "subject", "payee", "amount", "currency", "reference")
-        return {name: getattr(self, name) for name in names} | {"expires_at": self.expires_at.isoformat()}
+        more = {"app_result": self.app_result} if self.app_result else {}
+        return {name: getattr(self, name) for name in names} | {"expires_at": self.expires_at.isoformat()} | more
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class ChannelSimulator(Protocol):
     name: str
 
     def doors(self) -> Mapping[str, Door]:
-        """Plain ASGI doors by path."""
+        """Plain ASGI doors by path; a path that ends with a slash stands for everything below it."""
         ...
 
     def routes(self) -> list[BaseRoute]:
@@ -74,7 +77,8 @@ class ChannelSimulator(Protocol):
         ...
 
     def recognise(self, content: str) -> str | None:
-        """The token behind a QR's content (or an in-app order) of this channel, None when it is not its own."""
+        """The token behind a QR's content (or an in-app order) of this channel, None when it is not its own; raises
+        PaymentRefused when it is, but bad."""
         ...
 
     def offer(self, token: str) -> Offer | None: ...

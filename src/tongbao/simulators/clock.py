@@ -25,13 +25,13 @@ class VirtualClock:
     """The machine's time plus an offset that survives a restart."""
 
     def __init__(self, now: Callable[[], datetime], journal: Journal) -> None:
-        self._now = now
+        self.machine_now = now
         self._shelf = Shelf(journal, "clock", ClockState)
         self.state = self._shelf.get("clock") or self._shelf.put("clock", ClockState())
 
     def now(self) -> datetime:
         """An aware UTC instant of the sandbox."""
-        return self._now() + timedelta(seconds=self.state.offset_seconds)
+        return self.machine_now() + timedelta(seconds=self.state.offset_seconds)
 
     def advance(self, seconds: float) -> datetime:
         """Turns the clock forward; raises ValueError for a step back."""

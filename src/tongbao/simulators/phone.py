@@ -65,11 +65,11 @@ class Phone:
         if from_elsewhere(request):
             return self._sandbox.pages.error(request, 403, "cross_site")
         buyer = self._buyer(form.get("buyer", ""))
-        found = self._sandbox.find(form.get("content") or form.get("code", ""))
-        if found is None:
-            return self._list(request, text("not_a_code", self._sandbox.language(request)), 404)
-        channel, token = found
         try:
+            found = self._sandbox.find(form.get("content") or form.get("code", ""))
+            if found is None:
+                return self._list(request, text("not_a_code", self._sandbox.language(request)), 404)
+            channel, token = found
             channel.scan(token, buyer)
         except PaymentRefused as refused:
             return self._list(request, f"{refused.message} ({refused.code})", 409)
@@ -105,13 +105,13 @@ class Phone:
             order = msgspec.json.decode(await request.body(), type=ScanOrder)
         except msgspec.MsgspecError as error:
             return refusal(str(error))
-        found = self._sandbox.find(order.content)
-        if found is None:
-            return refusal("this is not a code of any channel of this sandbox", 404)
-        channel, token = found
         if order.action not in _ACTIONS:
             return refusal(f"action is one of {', '.join(_ACTIONS)}")
         try:
+            found = self._sandbox.find(order.content)
+            if found is None:
+                return refusal("this is not a code of any channel of this sandbox", 404)
+            channel, token = found
             offer = _ACTIONS[order.action](channel, token, self._buyer(order.buyer))
         except PaymentRefused as refused:
             return answer_json({"error": refused.code, "message": refused.message}, 409)

@@ -3,6 +3,8 @@
 Keys are made once and kept; a key is parsed once per process.
 """
 
+import base64
+
 from tongbao.crypto import RsaPrivateKey, RsaPublicKey
 from tongbao.simulators.alipay.model import App
 from tongbao.simulators.bank import Bank
@@ -10,6 +12,8 @@ from tongbao.simulators.journal import Shelf
 
 KEY_APP_ID = "9021000100000001"
 KEY_SELLER_ID = "2088721000000011"
+CERT_APP_ID = "9021000100000002"
+CERT_SELLER_ID = "2088721000000029"
 
 
 class Apps:
@@ -23,11 +27,14 @@ class Apps:
         self._stranger: RsaPrivateKey | None = None
         if KEY_APP_ID not in self._shelf:
             self.add(KEY_APP_ID, KEY_SELLER_ID, "seller@sandbox.example", "通宝沙箱商户")
+        if CERT_APP_ID not in self._shelf:
+            self.add(CERT_APP_ID, CERT_SELLER_ID, "certified@sandbox.example", "通宝沙箱证书商户", "cert")
 
     def add(self, app_id: str, seller_id: str, email: str, name: str, mode: str = "key") -> App:
         """Registers an application; its private key is made here and handed out by `private_key`."""
         public = self._bank.key(f"alipay_app_{app_id}").public().bare()
-        return self._shelf.put(app_id, App(app_id, seller_id, email, name, public, mode))
+        aes_key = base64.b64encode(self._bank.chance(128).to_bytes(16, "big")).decode()
+        return self._shelf.put(app_id, App(app_id, seller_id, email, name, public, mode, aes_key=aes_key))
 
     def get(self, app_id: str) -> App | None:
         return self._shelf.get(app_id)

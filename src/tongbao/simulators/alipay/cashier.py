@@ -1,4 +1,4 @@
-"""Alipay's own pages: the desktop cashier that page.pay redirects to, and the mobile one of wap.pay.
+"""Alipay's own pages: the desktop cashier that page.pay redirects to, the mobile one of wap.pay, the agreement page.
 
 Rule: opening the page is not a trade. The trade comes to be when the buyer logs in (pays or declines here) or scans the
 page's code; who walks away before that leaves nothing behind.
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tongbao.simulators.alipay import agreements, statements
 from tongbao.simulators.channel import Offer, PaymentRefused
 from tongbao.simulators.pages import OUTCOME_HEADER, Pages, form_of
 
@@ -27,7 +28,13 @@ def routes(alipay: "Alipay", pages: Pages) -> list[BaseRoute]:
             Route(f"/alipay/{place}/{{token}}/state", cashier.state, methods=["GET"]),
             Route(f"/alipay/{place}/{{token}}/return", cashier.back, methods=["GET"]),
         ]
-    return made
+    signing = Signing(alipay, pages)
+    return [
+        *made,
+        Route("/alipay/sign/{token}", signing.show, methods=["GET"]),
+        Route("/alipay/sign/{token}", signing.act, methods=["POST"]),
+        Route(statements.PATH, signing.file, methods=["GET"]),
+    ]
 
 
 class Cashier:
@@ -99,6 +106,52 @@ class Cashier:
         if outcome:
             response.headers[OUTCOME_HEADER] = outcome
         return response
+
+
+class Signing:
+    """The page of alipay.user.agreement.page.sign, and the files behind statement addresses."""
+
+    def __init__(self, alipay: "Alipay", pages: Pages) -> None:
+        self._alipay = alipay
+        self._pages = pages
+
+    async def show(self, request: Request) -> Response:
+        return self._page(request)
+
+    async def act(self, request: Request) -> Response:
+        """The buyer agrees, or walks away."""
+        made = self._alipay.agreement(request.path_params["token"])
+        form = await form_of(request)
+        if made is None or form.get("action") != "pay":
+            return self._page(request, outcome="declined" if form.get("action") == "decline" else "abandoned")
+        buyer = self._alipay.bank.buyer(form.get("buyer", "")) or self._alipay.bank.first_buyer()
+        agreements.sign(self._alipay.book, made, buyer)
+        return _redirect(self._alipay.agreement_return(made) or request.url.path, outcome="signed")
+
+    def _page(self, request: Request, outcome: str = "") -> Response:
+        made = self._alipay.agreement(request.path_params["token"])
+        if made is None:
+            return self._pages.error(request, 404, "no_such_page")
+        app, buyers = self._alipay.apps.get(made.app_id), self._alipay.bank.buyers.values()
+        payee = app.seller_name if app else made.seller_id
+        response = self._pages.page(
+            request, "alipay_sign.html", agreement=made, payee=payee, buyers=buyers, outcome=outcome
+        )
+        if outcome:
+            response.headers[OUTCOME_HEADER] = outcome
+        return response
+
+    async def file(self, request: Request) -> Response:
+        """A statement; the address dies after 30 seconds."""
+        found = statements.download(self._alipay.book, request.query_params.get("token", ""))
+        if found is None:
+            return Response("The address has expired.", 403)
+        name, content = found
+        return Response(
+            content,
+            media_type="application/octet-stream",
+            headers={"content-disposition": f"attachment;filename={name}"},
+        )
 
 
 def _redirect(address: str, *, outcome: str = "") -> Response:

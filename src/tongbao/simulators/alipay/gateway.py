@@ -23,7 +23,7 @@ CONTENT_TYPE = "text/html;charset={charset}"
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """How a method is carried out: `answer` for server calls, `page` for browser redirects (exactly one of them).
+    """How a method is carried out: `answer` for server calls, `page` for browser redirects; neither: not by HTTP.
 
     `plain`: the answer is not signed by its nature. `error_node`: the node's name when the method fails.
     """
@@ -56,7 +56,10 @@ class Gateway:
         try:
             params = read_params(raw)
             call = self._checks.accept(params, self._book.bank.clock.now())
+            call.base_url = f"http://{raw.headers.get('host', '')}"
             handler = self._handlers[call.method]
+            if handler.answer is None and handler.page is None:
+                raise GatewayError("40002", "isv.invalid-method", method=call.method, charset=call.codec)
             call.faults = _faults_of(self._book, raw, call, replies=handler.page is None)
         except GatewayError as error:
             return self._refused(error)
@@ -77,6 +80,10 @@ class Gateway:
             code = str(fields.get("code", handler.code))
             node = success_node({name: value for name, value in fields.items() if name != "code"}, code=code)
         except Failure as failure:
+            if failure.code == "20001":
+                return self._refused(
+                    GatewayError(failure.code, failure.sub_code, method=call.method, charset=call.codec)
+                )
             node = failure_node(failure.code, failure.sub_code, failure.fields)
             if handler.error_node:
                 return self._writer.envelope(call, node, name=handler.error_node)
@@ -90,7 +97,7 @@ class Gateway:
             order = make(self._book, call)
         except Failure as failure:
             return self._error_answer(failure.sub_code)
-        place = "wap" if order.product == "wap" else "cashier"
+        place = order.product if order.product in ("wap", "sign") else "cashier"
         return Answer(302, {"location": f"/alipay/{place}/{order.token}", "cache-control": "no-store"}, b"")
 
     def _refused(self, error: GatewayError) -> Answer:

@@ -30,8 +30,9 @@ class App(msgspec.Struct):
 class Order(msgspec.Struct):
     """What the merchant asked for, before there is a trade. `token` names its cashier page and its QR.
 
-    `product` is page, wap, app, qr, barcode or jsapi. `pay_until` is the latest moment at which a trade may still come
-    to be; `timeout` is a relative time limit in seconds that starts with the trade.
+    `auth_app_id` is the authorising merchant's application when another one acts for it. `product` is page, wap, app,
+    qr, barcode or jsapi. `pay_until` is the latest moment at which a trade may still come to be; `timeout` is a
+    relative time limit in seconds that starts with the trade.
     """
 
     token: str
@@ -56,6 +57,7 @@ class Order(msgspec.Struct):
     operator_id: str = ""
     buyer_id: str = ""
     product_code: str = ""
+    auth_app_id: str = ""
     faults: list[Struck] = []
 
 

@@ -101,26 +101,40 @@ class Notices:
             fields = self._signed(self._fields(claim, app, None), app, [Struck(Fault.NOTIFICATION_FORGED.code)])
             self._dispatch(trade, "forged", fields, [])
 
+    def send_event(self, app_id: str, url: str, charset: str, about: str, fields: dict[str, str]) -> None:
+        """A notification that tells of no trade (an agreement); `fields` without the envelope."""
+        app = self._apps.get(app_id)
+        if url and app is not None:
+            envelope = self._envelope(app, charset)
+            signed = self._signed({**envelope, **{name: value for name, value in fields.items() if value}}, app, [])
+            self._post(signed, url, about, f"{fields['notify_type']} {about}", [])
+
     def return_params(self, order: Order, trade: Trade) -> dict[str, str]:
         """What the browser carries to `return_url`: signed like a notification."""
         app = self._apps.get(order.app_id)
         assert app is not None
         fields = {
-            "app_id": app.app_id,
-            "auth_app_id": app.app_id,
-            "charset": order.charset,
-            "method": f"alipay.trade.{order.product}.pay.return",
             "out_trade_no": order.out_trade_no,
             "seller_id": order.seller_id,
-            "sign_type": app.sign_type,
-            "timestamp": china_time(self._bank.clock.now()),
             "total_amount": yuan(trade.order.amount_minor),
             "trade_no": trade.trade_no,
-            "version": "1.0",
+            "auth_app_id": order.auth_app_id or app.app_id,
         }
         forged = order.faults and find(order.faults, Fault.RETURN_FORGED)
         forged = forged or self._bank.faults.draw_one(Fault.RETURN_FORGED, CHANNEL, order.app_id, order.product)
-        return self._signed(fields, app, [Struck(Fault.NOTIFICATION_FORGED.code)] if forged else [])
+        method = f"alipay.trade.{order.product}.pay.return"
+        return self.signed_return(app.app_id, order.charset, method, fields, forged=bool(forged))
+
+    def signed_return(
+        self, app_id: str, charset: str, method: str, fields: Mapping[str, str], *, forged: bool = False
+    ) -> dict[str, str]:
+        """Parameters of a return to the merchant, signed by Alipay (or, forged, by a stranger)."""
+        app = self._apps.get(app_id)
+        assert app is not None, "the page belongs to an application"
+        common = {"app_id": app_id, "auth_app_id": app_id, "charset": charset, "method": method, "version": "1.0"}
+        common |= {"sign_type": app.sign_type, "timestamp": china_time(self._bank.clock.now())}
+        filled = {name: value for name, value in {**common, **fields}.items() if value}
+        return self._signed(filled, app, [Struck(Fault.NOTIFICATION_FORGED.code)] if forged else [])
 
     def _struck(self, trade: Trade, event: str) -> list[Struck]:
         """Faults that came with the order's own request strike its first notification; then the board's."""
@@ -130,18 +144,12 @@ class Notices:
         return mine + self._bank.faults.draw(Stage.NOTIFICATION, CHANNEL, order.app_id, event)
 
     def _fields(self, trade: Trade, app: App, refund: Refund | None) -> dict[str, str]:
-        order, now = trade.order, self._bank.clock.now()
+        order = trade.order
         buyer = self._bank.buyer(trade.buyer_id)
         paid = yuan(order.amount_minor)
         fields = {
-            "notify_time": china_time(now),
+            **self._envelope(app, order.charset, order.auth_app_id),
             "notify_type": "trade_status_sync",
-            "notify_id": self._notify_id(now),
-            "app_id": app.app_id,
-            "auth_app_id": app.app_id,
-            "charset": order.charset,
-            "version": "1.0",
-            "sign_type": app.sign_type,
             "trade_no": trade.trade_no,
             "out_trade_no": order.out_trade_no,
             "buyer_id": trade.buyer_id,
@@ -185,9 +193,13 @@ class Notices:
         return fields
 
     def _dispatch(self, trade: Trade, event: str, fields: dict[str, str], faults: list[Struck]) -> None:
-        now, charset = self._bank.clock.now(), fields["charset"]
+        order = trade.order
+        self._post(fields, order.notify_url, trade.trade_no, f"{event} {order.out_trade_no}", faults)
+
+    def _post(self, fields: dict[str, str], url: str, about: str, label: str, faults: list[Struck]) -> None:
+        charset = fields["charset"]
         body = urlencode(fields, encoding=CHARSETS[charset.lower()], errors="replace").encode()
-        due_at = now
+        due_at = self._bank.clock.now()
         if delayed := find(faults, Fault.NOTIFICATION_DELAYED):
             due_at += timedelta(seconds=delayed.number(300))
         replayed = find(faults, Fault.NOTIFICATION_REPLAYED)
@@ -195,9 +207,9 @@ class Notices:
             entry = Entry(
                 id=f"{fields['notify_id']}-{copy}",
                 channel=CHANNEL,
-                about=trade.trade_no,
-                label=f"{event} {trade.order.out_trade_no}",
-                url=trade.order.notify_url,
+                about=about,
+                label=label,
+                url=url,
                 headers={"content-type": f"application/x-www-form-urlencoded; charset={charset}"},
                 body=body,
                 due_at=due_at,
@@ -205,6 +217,19 @@ class Notices:
                 repeat_after_seconds=replayed.number(3600) if replayed else None,
             )
             self._bank.outbox.post(entry)
+
+    def _envelope(self, app: App, charset: str, auth_app_id: str = "") -> dict[str, str]:
+        """What every notification carries."""
+        now = self._bank.clock.now()
+        return {
+            "notify_time": china_time(now),
+            "notify_id": self._notify_id(now),
+            "app_id": app.app_id,
+            "auth_app_id": auth_app_id or app.app_id,
+            "charset": charset,
+            "version": "1.0",
+            "sign_type": app.sign_type,
+        }
 
     def _notify_id(self, now: datetime) -> str:
         return f"{now.astimezone(CHINA):%Y%m%d}00222{now.astimezone(CHINA):%H%M%S}{self._bank.digits(16)}"

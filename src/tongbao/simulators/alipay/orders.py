@@ -57,6 +57,7 @@ def read_order(call: Call, product: str, token: str, expiring: Iterable[str] = (
         notify_url=call.params.get("notify_url", ""),
         return_url=call.params.get("return_url", ""),
         product_code=_product_code(call, product),
+        auth_app_id=call.auth_app_id,
         faults=[*at(Stage.NOTIFICATION, call.faults), *at(Stage.BUYER, call.faults)],
     )
     for name, length in _LENGTHS.items():

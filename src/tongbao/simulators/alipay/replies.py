@@ -44,11 +44,19 @@ _NODE_FAULTS: Mapping[Fault, Callable[[Mapping[str, object]], Mapping[str, objec
     Fault.REPLY_WRONG_TRADE: _wrong_trade,
     Fault.REPLY_WRONG_AMOUNT: _wrong_amount,
 }
-_ENDINGS = {Fault.REPLY_LOST: Ending.DROPPED, Fault.REPLY_NEVER: Ending.NEVER}
+ENDINGS = {Fault.REPLY_LOST: Ending.DROPPED, Fault.REPLY_NEVER: Ending.NEVER}
 _INSTEAD = {
     Fault.CALL_LIMITED: ("40005", "isv.app-call-limited"),
     Fault.NO_PERMISSION: ("40006", "isv.insufficient-isv-permissions"),
 }
+
+
+def changed(node: Mapping[str, object], faults: list[Struck]) -> Mapping[str, object]:
+    """The node after the faults that make it say something else, still to be signed."""
+    for fault, change in _NODE_FAULTS.items() if faults else ():
+        if find(faults, fault):
+            node = change(node)
+    return node
 
 
 class Writer:
@@ -56,14 +64,12 @@ class Writer:
 
     def __init__(self, apps: Apps) -> None:
         self._apps = apps
-        self.certificate: Callable[[Call], tuple[str, RsaPrivateKey]] | None = None
+        self.certificate: Callable[[Call], tuple[str, RsaPrivateKey]] = lambda call: ("", apps.alipay_key)
 
     def envelope(self, call: Call, node: Mapping[str, object], name: str | None = None) -> Answer:
         """The signed answer of a method, with the faults that strike it."""
         faults = call.faults
-        for fault, change in _NODE_FAULTS.items() if faults else ():
-            if find(faults, fault):
-                node = change(node)
+        node = changed(node, faults)
         name = "error_response" if find(faults, Fault.REPLY_ERROR_NODE) else name or node_name(call.method)
         text = node_text(node)
         escaped = text.replace("/", "\\/")
@@ -106,7 +112,7 @@ class Writer:
         """`,"alipay_cert_sn":"...","sign":"..."`, or nothing."""
         if find(faults, Fault.REPLY_UNSIGNED):
             return ""
-        serial, key = self.certificate(call) if self.certificate else ("", self._apps.alipay_key)
+        serial, key = self.certificate(call)
         if find(faults, Fault.REPLY_BAD_SIGNATURE):
             key = self._apps.stranger_key
         signature = sign(key, signed.encode(call.codec, "replace"), call.app.sign_type)
@@ -119,7 +125,7 @@ class Writer:
         return f'"{base64.b64encode(aes_cbc_encrypt(key, text.encode(call.codec, "replace"), AES_IV)).decode()}"'
 
     def _with_ending(self, answer: Answer, faults: list[Struck]) -> Answer:
-        for fault, ending in _ENDINGS.items() if faults else ():
+        for fault, ending in ENDINGS.items() if faults else ():
             if find(faults, fault):
                 answer.ending = ending
         if find(faults, Fault.REPLY_NOT_JSON):

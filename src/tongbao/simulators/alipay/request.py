@@ -18,6 +18,8 @@ from email.policy import HTTP
 from typing import NoReturn
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from tongbao.crypto import aes_cbc_decrypt, decode_base64
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.errors import GatewayError
@@ -32,7 +34,11 @@ AES_IV = bytes(16)
 
 @dataclass(slots=True)
 class Call:
-    """A request proven to come from `app`. `charset` is as the caller wrote it, `codec` Python's name for it."""
+    """A request proven to come from `app`. `charset` is as the caller wrote it, `codec` Python's name for it.
+
+    With `app_auth_token` the call is made for another merchant: `app.seller_id` is then that merchant's, and
+    `auth_app_id` its application.
+    """
 
     app: App
     method: str
@@ -42,6 +48,8 @@ class Call:
     codec: str
     now: datetime
     faults: list[Struck] = field(default_factory=list)
+    auth_app_id: str = ""
+    base_url: str = ""
 
     @property
     def encrypted(self) -> bool:
@@ -108,7 +116,8 @@ class Checks:
     def __init__(self, apps: Apps, methods: Mapping[str, object]) -> None:
         self._apps = apps
         self._methods = methods
-        self.certificates: Callable[[App, Mapping[str, str]], str] | None = None
+        self.certificates: Callable[[App, Mapping[str, str]], str] = lambda app, params: ""
+        self.merchant_of: Callable[[str, datetime], App | None] = lambda token, now: None
 
     def accept(self, params: dict[str, str], now: datetime) -> Call:
         """The proven call; raises GatewayError for the first check that fails."""
@@ -117,7 +126,12 @@ class Checks:
         self._signature(params, app)
         method, charset = params["method"], params["charset"]
         biz = read_json(self._clear_text(params, app), lambda: _refuse(params, INVALID, "isv.illegal-json"))
-        return Call(app, method, params, biz, charset, CHARSETS[charset.lower()], now)
+        call = Call(app, method, params, biz, charset, CHARSETS[charset.lower()], now)
+        if token := params.get("app_auth_token"):
+            merchant = self.merchant_of(token, now) or _refuse(params, "20001", "aop.invalid-app-auth-token")
+            call.app = msgspec.structs.replace(app, seller_id=merchant.seller_id)
+            call.auth_app_id = merchant.app_id
+        return call
 
     def _who(self, params: Mapping[str, str]) -> App:
         if not params.get("method"):
@@ -144,7 +158,7 @@ class Checks:
                 _refuse(params, code, sub_code)
 
     def _signature(self, params: Mapping[str, str], app: App) -> None:
-        if self.certificates is not None and (sub_code := self.certificates(app, params)):
+        if sub_code := self.certificates(app, params):
             _refuse(params, MISSING if "missing" in sub_code else INVALID, sub_code)
         if not params.get("sign"):
             _refuse(params, MISSING, "isv.missing-signature")

@@ -2,39 +2,32 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
-from tongbao.simulators.alipay import cashier, payments, refunds
-from tongbao.simulators.alipay.apps import KEY_APP_ID, Apps
+from tongbao.simulators.alipay import accounts, cashier, in_app, oauth
+from tongbao.simulators.alipay.apps import Apps
+from tongbao.simulators.alipay.certificates import Authority
 from tongbao.simulators.alipay.errors import SUB_MESSAGES, Failure
-from tongbao.simulators.alipay.gateway import CHANNEL, Gateway, Handler
+from tongbao.simulators.alipay.gateway import CHANNEL, Gateway
+from tongbao.simulators.alipay.holdings import Agreement
+from tongbao.simulators.alipay.methods import handlers
 from tongbao.simulators.alipay.model import CLOSED, PAID_STATES, Order, Trade
 from tongbao.simulators.alipay.notifications import Notices
 from tongbao.simulators.alipay.payments import QR_ADDRESS
 from tongbao.simulators.alipay.replies import Writer
 from tongbao.simulators.alipay.request import Checks
 from tongbao.simulators.alipay.trades import Book
+from tongbao.simulators.alipay.v3 import PREFIX, OpenApi
 from tongbao.simulators.alipay.wire import CHARSETS, yuan
 from tongbao.simulators.bank import Bank, Buyer
 from tongbao.simulators.channel import Offer, PaymentRefused, Row
 from tongbao.simulators.door import Door
 from tongbao.simulators.faults import Fault
 from tongbao.simulators.pages import Pages
-
-GATEWAY_PATH = "/alipay/gateway.do"
-
-HANDLERS: Mapping[str, Handler] = {
-    "alipay.trade.page.pay": Handler(page=payments.page_pay),
-    "alipay.trade.wap.pay": Handler(page=payments.wap_pay),
-    "alipay.trade.precreate": Handler(payments.precreate),
-    "alipay.trade.query": Handler(payments.query),
-    "alipay.trade.close": Handler(payments.close),
-    "alipay.trade.refund": Handler(refunds.refund),
-    "alipay.trade.fastpay.refund.query": Handler(refunds.refund_query),
-}
 
 
 class Alipay:
@@ -48,11 +41,20 @@ class Alipay:
         self.book = Book(bank, self.apps, Notices(bank, self.apps))
         self._pages = pages
         self._data_dir = data_dir
-        checks, writer = Checks(self.apps, HANDLERS), Writer(self.apps)
-        self.gateway = Gateway(self.book, checks, writer, HANDLERS, pages.error_html)
+        self.authority = Authority(bank, self.apps)
+        methods = handlers(self.authority)
+        self.checks, writer = Checks(self.apps, methods), Writer(self.apps)
+        self.checks.certificates, writer.certificate = self.authority.check, self.authority.signer
+        self.checks.merchant_of = partial(oauth.merchant_of, self.book, self.apps)
+        self.gateway = Gateway(self.book, self.checks, writer, methods, pages.error_html)
+        self.open_api = OpenApi(self.book, self.apps, self.checks, writer, methods, bank.clock.machine_now)
 
     def doors(self) -> Mapping[str, Door]:
-        return {GATEWAY_PATH: Door(self.gateway.answer, self.bank.flush)}
+        flush = self.bank.flush
+        return {
+            accounts.GATEWAY_PATH: Door(self.gateway.answer, flush),
+            f"{PREFIX}alipay/": Door(self.open_api.answer, flush),
+        }
 
     def routes(self) -> list[BaseRoute]:
         return cashier.routes(self, self._pages)
@@ -60,8 +62,15 @@ class Alipay:
     # --- the buyer's side
 
     def recognise(self, content: str) -> str | None:
-        token = content.strip().removeprefix(QR_ADDRESS).partition("?")[0]
-        return token if content.strip().startswith(QR_ADDRESS) and token in self.book.orders else None
+        """A QR, an order string of app.pay, or the number of a trade that waits in a mini program."""
+        text = content.strip()
+        token = text.removeprefix(QR_ADDRESS).partition("?")[0]
+        if text.startswith(QR_ADDRESS):
+            return token if token in self.book.orders else None
+        trade = self.book.trades.get(text)
+        if trade is not None:
+            return trade.order.token
+        return in_app.token_of(self.book, self.checks, text)
 
     def offer(self, token: str) -> Offer | None:
         order = self.book.orders.get(token)
@@ -97,8 +106,21 @@ class Alipay:
         if trade is None or not order.return_url or self.book.buyer_fault(order, Fault.RETURN_LOST):
             return ""
         params = self.book.notices.return_params(order, trade)
-        joint = "&" if "?" in order.return_url else "?"
-        return f"{order.return_url}{joint}{urlencode(params, encoding=CHARSETS[order.charset.lower()])}"
+        return _with_query(order.return_url, params, order.charset)
+
+    def agreement(self, token: str) -> Agreement | None:
+        """The agreement that a signing page asks for."""
+        return next((one for one in self.book.agreements.values() if one.token == token), None)
+
+    def agreement_return(self, made: Agreement) -> str:
+        """Where the browser goes after signing, with signed parameters; empty if there is no address."""
+        if not made.return_url:
+            return ""
+        fields = {"agreement_no": made.agreement_no, "external_agreement_no": made.external_agreement_no}
+        params = self.book.notices.signed_return(
+            made.app_id, made.charset, "alipay.user.agreement.page.sign.return", {**fields, "status": made.status}
+        )
+        return _with_query(made.return_url, params, made.charset)
 
     def _order(self, token: str) -> Order:
         order = self.book.orders.get(token)
@@ -125,6 +147,7 @@ class Alipay:
             reference=order.out_trade_no,
             expires_at=trade.expires_at if trade else order.pay_until,
             content=QR_ADDRESS + order.token,
+            app_result=in_app.result(self.apps, trade) if trade and trade.paid_at and order.product == "app" else "",
         )
 
     def _state(self, order: Order, trade: Trade | None) -> str:
@@ -159,50 +182,18 @@ class Alipay:
         return {app.app_id: app.seller_name for app in self.apps.all()}
 
     def accounts(self, base_url: str) -> dict[str, object]:
-        """The key-mode application at the top level; money in yuan, keys in every form that clients ask for."""
-        private, alipay = self.apps.private_key(KEY_APP_ID), self.apps.alipay_key.public()
-        app = self.apps.get(KEY_APP_ID)
-        assert app is not None
-        return {
-            "gateway_url": base_url.rstrip("/") + GATEWAY_PATH,
-            "app_id": app.app_id,
-            "seller_id": app.seller_id,
-            "seller_email": app.seller_email,
-            "sign_type": app.sign_type,
-            "app_private_key_pkcs8_pem": private.pem_pkcs8(),
-            "app_private_key_pkcs1_pem": private.pem_pkcs1(),
-            "app_private_key_pkcs8_bare": private.bare_pkcs8(),
-            "app_private_key_pkcs1_bare": "".join(private.pem_pkcs1().splitlines()[1:-1]),
-            "app_public_key_pem": private.public().pem(),
-            "app_public_key": private.public().bare(),
-            "alipay_public_key": alipay.bare(),
-            "alipay_public_key_pem": alipay.pem(),
-            **self._files(),
-            "buyers": [self._buyer_facts(buyer) for buyer in self.bank.buyers.values()],
-        }
-
-    def _buyer_facts(self, buyer: Buyer) -> dict[str, object]:
-        names = {"user_id": buyer.user_id, "logon_id": buyer.logon_id, "name": buyer.name}
-        return {**names, "balance": yuan(buyer.balance_minor), "note": buyer.note_en}
-
-    def _files(self) -> dict[str, str]:
-        """The public keys as files, for clients that want a path; written when there is a data directory."""
-        if self._data_dir is None:
-            return {}
-        folder = self._data_dir / "alipay"
-        folder.mkdir(parents=True, exist_ok=True)
-        key_file = folder / "alipay_public_key.pem"
-        key_file.write_text(self.apps.alipay_key.public().pem())
-        private_file = folder / "app_private_key.pem"
-        private_file.touch(mode=0o600)
-        private_file.write_text(self.apps.private_key(KEY_APP_ID).pem_pkcs8())
-        return {"alipay_public_key_file": str(key_file), "app_private_key_file": str(private_file)}
+        return accounts.facts(self.bank, self.apps, self.authority, base_url, self._data_dir)
 
     def expire_due(self) -> int:
         return self.book.expire_due()
 
     def next_due_at(self) -> datetime | None:
         return self.book.next_due_at()
+
+
+def _with_query(address: str, params: Mapping[str, str], charset: str) -> str:
+    query = urlencode(params, encoding=CHARSETS[charset.lower()])
+    return f"{address}{'&' if '?' in address else '?'}{query}"
 
 
 def _refused(failure: Failure) -> PaymentRefused:

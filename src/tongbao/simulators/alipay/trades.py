@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.errors import Failure
+from tongbao.simulators.alipay.holdings import Agreement, Freeze, Relation, Settlement, Token, Transfer, UsedCode
 from tongbao.simulators.alipay.model import CLOSED, FINISHED, PAID_STATES, SUCCESS, WAIT, Order, Trade
 from tongbao.simulators.alipay.notifications import Notices
 from tongbao.simulators.alipay.orders import trade_deadline
@@ -31,6 +32,14 @@ class Book:
         self.notices = notices
         self.orders = Shelf(bank.journal, "alipay_order", Order)
         self.trades = Shelf(bank.journal, "alipay_trade", Trade)
+        self.freezes = Shelf(bank.journal, "alipay_freeze", Freeze)
+        self.agreements = Shelf(bank.journal, "alipay_agreement", Agreement)
+        self.transfers = Shelf(bank.journal, "alipay_transfer", Transfer)
+        self.relations = Shelf(bank.journal, "alipay_relation", Relation)
+        self.settlements = Shelf(bank.journal, "alipay_settlement", Settlement)
+        self.tokens = Shelf(bank.journal, "alipay_token", Token)
+        self.addresses: dict[str, tuple[str, str, str, datetime]] = {}
+        self._used_codes = Shelf(bank.journal, "alipay_used_code", UsedCode)
         self._by_reference: dict[tuple[str, str], str] = {}
         self._codes: dict[tuple[str, str], str] = {}
         self._timers: list[tuple[datetime, str]] = []
@@ -54,6 +63,14 @@ class Book:
         token = self._codes.get((order.seller_id, order.out_trade_no))
         older = self.orders.get(token) if token else None
         return older if older is not None and self.bank.clock.now() < older.pay_until else None
+
+    def code_used(self, code: str, number: str) -> bool:
+        """Whether an auth code was shown before, for another merchant number."""
+        used = self._used_codes.get(code)
+        return used is not None and used.used_for != number
+
+    def use_code(self, code: str, number: str) -> None:
+        self._used_codes.put(code, UsedCode(code, number))
 
     def _remember_code(self, order: Order) -> None:
         if order.product == "qr":

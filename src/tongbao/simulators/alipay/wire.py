@@ -89,6 +89,16 @@ def node_text(node: Mapping[str, object]) -> str:
     return msgspec.json.encode({**head, **rest}).decode()
 
 
+def encoded(text: str) -> str:
+    """Base64 of a text."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def encoded_json(value: object) -> str:
+    """Compact JSON."""
+    return msgspec.json.encode(value).decode()
+
+
 def node_name(method: str) -> str:
     return method.replace(".", "_") + "_response"
 
