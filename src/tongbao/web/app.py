@@ -8,9 +8,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tongbao.bootstrap import App
+from tongbao.web import checkout, docs, pages
 from tongbao.web.door import Door, Receive, Scope, Send
 from tongbao.web.notify import PREFIX, NotifyDoor
 from tongbao.web.routes import ROUTES
+from tongbao.web.stream import STREAM_ENDING, StreamDoor
+from tongbao.web.watching import Watches
 
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -18,21 +21,23 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 class Gateway:
     """Dispatches by the path's beginning; the two hot doors come before any framework."""
 
-    def __init__(self, services: App, pages: Any) -> None:
+    def __init__(self, services: App, watches: Watches, others: Any) -> None:
         self._api = Door(services, ROUTES)
         self._notify = NotifyDoor(services)
-        self._pages = pages
+        self._stream = StreamDoor(services, watches)
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"]
             if path.startswith("/v1/"):
-                await self._api(scope, receive, send)
+                door = self._stream if path.endswith(STREAM_ENDING) else self._api
+                await door(scope, receive, send)
                 return
             if path.startswith(PREFIX):
                 await self._notify(scope, receive, send)
                 return
-        await self._pages(scope, receive, send)
+        await self._others(scope, receive, send)
 
 
 def build_gateway(services: App) -> Gateway:
@@ -49,11 +54,15 @@ def build_gateway(services: App) -> Gateway:
     async def metrics(_: Request) -> Response:
         return Response(services.metrics.text(), media_type=EXPOSITION)
 
-    pages = Starlette(
+    watches = Watches(services)
+    others = Starlette(
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            *checkout.routes(services, watches),
+            *docs.routes(services),
+            *pages.static_routes(),
         ]
     )
-    return Gateway(services, pages)
+    return Gateway(services, watches, others)
