@@ -11,20 +11,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tongbao.channels import CHANNELS
 from tongbao.config import Settings, master_keys
 from tongbao.domain.errors import Misconfigured, TongbaoError
 from tongbao.ports import ChannelKind, Clock, Ids, Leases, Transport
+from tongbao.ports.events import EventReading
 from tongbao.ports.reading import Reading
 from tongbao.ports.store import Queue
 from tongbao.services.accounts import Accounts
 from tongbao.services.asking import Asking
 from tongbao.services.attempts import Attempts
 from tongbao.services.creation import Creation
+from tongbao.services.delivery import Delivery
 from tongbao.services.dossier import Clerk
 from tongbao.services.idempotency import Idempotency
 from tongbao.services.keyring import Keyring
@@ -35,12 +36,16 @@ from tongbao.services.pushes import Pushes
 from tongbao.services.refunds import Refunds
 from tongbao.services.vault import Vault
 from tongbao.services.views import Views
+from tongbao.services.webhooks import Webhooks
 from tongbao.storage.accounts import Accounts as AccountStore
 from tongbao.storage.database import Database
+from tongbao.storage.deliveries import Deliveries as DeliveryStore
+from tongbao.storage.events import Events
 from tongbao.storage.group_commit import GroupCommit
 from tongbao.storage.invariants import Broken, find_broken
 from tongbao.storage.leases import Leases as LeaseStore
 from tongbao.storage.queries import Queries
+from tongbao.storage.webhooks import Webhooks as WebhookStore
 from tongbao.system import SystemClock, SystemIds
 from tongbao.transport import AiohttpTransport
 from tongbao.webhook_sender import WebhookSender
@@ -70,6 +75,9 @@ class App:
     refunds: Refunds
     notifications: Notifications
     idempotency: Idempotency
+    webhooks: Webhooks
+    events: EventReading
+    delivery: Delivery
     leases: Leases
     ready: Callable[[], Awaitable[bool]]
     verify: Callable[[], Awaitable[dict[str, list[Broken]]]]
@@ -158,7 +166,9 @@ async def build(
         closing.append(real.close)
     vault = Vault(_keks(settings, ids), ids)
     views = Views(settings.public_url, await _checkout_key(AccountStore(database), vault, ids))
-    app = _assemble(settings, clock, ids, transport, database, vault, views)
+    sender = WebhookSender(allowed_networks=settings.webhook_allowed_networks)
+    closing.append(sender.close)
+    app = _assemble(settings, clock, ids, transport, database, vault, views, sender)
     app.closing, app.background = closing, background
     return app
 
@@ -171,7 +181,9 @@ def _assemble(
     database: Database,
     vault: Vault,
     views: Views,
+    sender: WebhookSender,
 ) -> App:
+    events = Events(database)
     grouping = partial(_grouping, settings.group_size_max)
     metrics, pushes, reading, clerk = Metrics(), Pushes(), Queries(database), Clerk(ids, views)
     accounts = Accounts(AccountStore(database), vault, channel_kinds(), transport, clock, ids)
@@ -197,7 +209,10 @@ def _assemble(
         asking=asking,
         refunds=refunds,
         notifications=notifications,
-        idempotency=Idempotency(database, clock),
+        idempotency=Idempotency(database, clock, vault),
+        webhooks=Webhooks(WebhookStore(database), events, vault, clock, ids, pushes, settings.webhook_allowed_networks),
+        events=events,
+        delivery=Delivery(DeliveryStore(database), grouping, sender, vault, clock, ids, metrics),
         leases=LeaseStore(database),
         ready=database.is_ready,
         verify=partial(find_broken, database),
@@ -226,9 +241,3 @@ async def _keep_right(clock: SystemClock, database: Database) -> None:
         with contextlib.suppress(TongbaoError):
             clock.correct(await database.now())
         await asyncio.sleep(CLOCK_CORRECTION_SECONDS)
-
-
-def webhook_sender(settings: Settings) -> WebhookSender:
-    """The way to merchants, with the networks that the operator allows."""
-    networks: list[Any] = [ip_network(network) for network in settings.webhook_allowed_networks]
-    return WebhookSender(allowed_networks=networks)

@@ -1,11 +1,14 @@
 """Commands that look at money and move it: payments, refunds, events."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tongbao.cli.admin import AppOption, one_app, services
 from tongbao.cli.output import Format, FormatOption, run, show, show_rows
+
+if TYPE_CHECKING:
+    from tongbao.domain.event import Event
 
 payments = typer.Typer(help="Payments: list, show, ask the channel, cancel, refund.", no_args_is_help=True)
 refunds = typer.Typer(help="Refunds: list, show.", no_args_is_help=True)
@@ -20,6 +23,16 @@ def _views(found: list[Any]) -> list[dict[str, Any]]:
     import msgspec
 
     return [msgspec.to_builtins(view) for view in found]
+
+
+def _event(event: "Event") -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "type": event.type,
+        "payment": event.payment_id,
+        "sequence": event.sequence,
+        "created_at": event.created_at,
+    }
 
 
 @payments.command("list")
@@ -131,6 +144,7 @@ def show_refund(refund_id: str, app: AppOption = "", form: FormatOption = Format
 @events.command("list")
 def list_events(
     payment: Annotated[str | None, typer.Option(help="of this payment only")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="for example payment.succeeded")] = None,
     limit: Limit = 20,
     app: AppOption = "",
     form: FormatOption = Format.TEXT,
@@ -138,10 +152,38 @@ def list_events(
     """List events, newest first."""
 
     async def work() -> None:
+        from tongbao.ports.events import EventFilter
         from tongbao.ports.reading import Page
 
         async with services() as built:
-            found = await built.list_events(await one_app(built, app), payment, Page(limit))
-            show_rows(found, ("id", "type", "payment_id", "sequence", "created_at"), form)
+            filters = EventFilter(kind, payment)
+            found, _ = await built.events.list_events(await one_app(built, app), filters, Page(limit))
+            show_rows([_event(event) for event in found], ("id", "type", "payment", "sequence", "created_at"), form)
+
+    run(work())
+
+
+@events.command("show")
+def show_event(event_id: str, app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
+    """Show one event with the object as it was then."""
+
+    async def work() -> None:
+        import json
+
+        async with services() as built:
+            event = await built.events.event(await one_app(built, app), event_id)
+            show({**_event(event), "data": json.loads(event.data)}, form)
+
+    run(work())
+
+
+@events.command("redeliver")
+def redeliver_event(event_id: str, app: AppOption = "") -> None:
+    """Send an event to its webhook endpoints again."""
+
+    async def work() -> None:
+        async with services() as built:
+            count = await built.webhooks.redeliver(await one_app(built, app), event_id)
+            print(f"on its way to {count} endpoint(s)")
 
     run(work())

@@ -4,12 +4,13 @@ Same key and same request: the first answer again. Other request: refused. Still
 stays unanswered for 60 s (a crash between) is taken over: the command runs again and finds what exists.
 """
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tongbao.domain.errors import IdempotencyConflict, TongbaoError
-from tongbao.ports import Clock
+from tongbao.ports import Clock, Vault
 from tongbao.ports.store import Answer, Claim, Key, Store, StoredClaim, Transaction
 
 TAKEOVER_AFTER = timedelta(seconds=60)
@@ -34,11 +35,15 @@ class Replay:
 
 
 class Idempotency:
-    """Keys for use cases that are not written in groups: claimed first, answered last."""
+    """Keys for use cases that are not written in groups: claimed first, answered last.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    The kept answers are sealed: one of them shows a secret for the only time.
+    """
+
+    def __init__(self, store: Store, clock: Clock, vault: Vault) -> None:
         self._store = store
         self._clock = clock
+        self._vault = vault
 
     async def begin(self, app_id: str, intent: Intent) -> Replay | None:
         """None to go on; raises IdempotencyConflict."""
@@ -50,16 +55,29 @@ class Idempotency:
         verdict = await self._store.transact(work)
         if isinstance(verdict, TongbaoError):
             raise verdict
-        return verdict if isinstance(verdict, Replay) else None
+        if not isinstance(verdict, Replay):
+            return None
+        body = self._vault.open(base64.b64decode(verdict.body), _context(app_id, intent)).decode()
+        return Replay(verdict.status, body, verdict.object_id)
 
     async def keep(self, app_id: str, intent: Intent, status: int, body: str) -> None:
         """Keeps the answer."""
+        sealed = base64.b64encode(self._vault.seal(body.encode(), _context(app_id, intent))).decode()
+        answer = Answer(app_id, intent.key, status, sealed, None)
+        await self._store.transact(lambda tx: tx.answer_claims([answer]))
+
+    async def keep_open(self, app_id: str, intent: Intent, status: int, body: str) -> None:
+        """Keeps the answer of a use case that is written in groups and reads its keys itself; it holds no secret."""
         answer = Answer(app_id, intent.key, status, body, None)
         await self._store.transact(lambda tx: tx.answer_claims([answer]))
 
     async def forget(self, app_id: str, intent: Intent) -> None:
         """Gives the key back: this answer is not kept, the same request may succeed later."""
         await self._store.transact(lambda tx: tx.drop_claims([(app_id, intent.key)]))
+
+
+def _context(app_id: str, intent: Intent) -> str:
+    return f"idempotency_keys|{app_id}|{intent.key}|body"
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ class Door:
         idempotency, app_id = self._services.idempotency, call.app.id
         replay = await idempotency.begin(app_id, intent)
         if replay is not None:
-            return Answer(replay.status, replay.body.encode(), (REPLAYED,), _content_type(replay.status))
+            return Answer(replay.status, replay.body.encode(), (REPLAYED,), content_type_of(replay.status))
         try:
             answer = await route.handler(call)
         except TongbaoError as error:
@@ -240,7 +240,7 @@ class Door:
 REPLAYED = (b"idempotent-replayed", b"true")
 
 
-def _content_type(status: int) -> bytes:
+def content_type_of(status: int) -> bytes:
     return PROBLEM if status >= 400 else JSON
 
 

@@ -10,7 +10,7 @@ from tongbao.domain.payment import AttemptError, Payment, PaymentStatus
 from tongbao.ports.reading import Page, PaymentFilter
 from tongbao.services.attempts import Answered
 from tongbao.web import schemas
-from tongbao.web.door import REPLAYED, Answer, Call, answer_json, answer_problem
+from tongbao.web.door import REPLAYED, Answer, Call, answer_json, answer_problem, content_type_of
 from tongbao.web.schemas import decode, decoder
 
 _create_payment = decoder(schemas.CreatePayment)
@@ -71,7 +71,8 @@ async def create_payment(call: Call) -> Answer:
 
 
 def _answer(answered: Answered) -> Answer:
-    return Answer(answered.status, answered.body.encode(), (REPLAYED,) if answered.replayed else ())
+    headers = (REPLAYED,) if answered.replayed else ()
+    return Answer(answered.status, answered.body.encode(), headers, content_type_of(answered.status))
 
 
 async def create_attempt(call: Call) -> Answer:
@@ -85,7 +86,7 @@ async def create_attempt(call: Call) -> Answer:
         return _answer(answered)
     problem = answer_problem(channel_error(answered.error), call.request_id)
     if call.intent is not None:
-        await call.services.idempotency.keep(call.app.id, call.intent, problem.status, problem.body.decode())
+        await call.services.idempotency.keep_open(call.app.id, call.intent, problem.status, problem.body.decode())
     return problem
 
 

@@ -1,7 +1,7 @@
 """The routes of `/v1`, one row each. The door serves from this table, and OpenAPI is printed from it."""
 
-from tongbao.services import views
-from tongbao.web import accounts_api, payments_api, schemas
+from tongbao.services import views, webhook_views
+from tongbao.web import accounts_api, payments_api, schemas, webhooks_api
 from tongbao.web.door import Route
 
 LISTING = ("limit", "starting_after", "ending_before")
@@ -138,4 +138,89 @@ ACCOUNTS = (
     ),
 )
 
-ROUTES: tuple[Route, ...] = (*PAYMENTS, *ACCOUNTS)
+ENDPOINT = "/v1/webhook_endpoints/{endpoint_id}"
+WEBHOOKS = (
+    Route(
+        "POST",
+        "/v1/webhook_endpoints",
+        webhooks_api.create_endpoint,
+        "Create a webhook endpoint; its secret is shown this once",
+        takes=schemas.CreateWebhookEndpoint,
+        gives=webhook_views.WebhookEndpointView,
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/v1/webhook_endpoints",
+        webhooks_api.list_endpoints,
+        "List webhook endpoints",
+        gives=list[webhook_views.WebhookEndpointView],
+        queries=LISTING,
+    ),
+    Route(
+        "GET", ENDPOINT, webhooks_api.read_endpoint, "Read a webhook endpoint", gives=webhook_views.WebhookEndpointView
+    ),
+    *(
+        Route(
+            verb,
+            ENDPOINT,
+            webhooks_api.update_endpoint,
+            "Change, disable or enable a webhook endpoint",
+            takes=schemas.UpdateWebhookEndpoint,
+            gives=webhook_views.WebhookEndpointView,
+        )
+        for verb in ("PATCH", "POST")
+    ),
+    Route(
+        "DELETE",
+        ENDPOINT,
+        webhooks_api.delete_endpoint,
+        "Delete a webhook endpoint; what is pending is canceled",
+        gives=webhooks_api.Deleted,
+    ),
+    Route(
+        "POST",
+        ENDPOINT + "/rotate_secret",
+        webhooks_api.rotate_secret,
+        "A new secret; the old one signs beside it for 24 hours",
+        takes=schemas.Empty,
+        gives=webhook_views.WebhookEndpointView,
+    ),
+    Route(
+        "GET",
+        ENDPOINT + "/deliveries",
+        webhooks_api.list_deliveries,
+        "List deliveries, newest first",
+        gives=list[webhook_views.DeliveryView],
+        queries=(*LISTING, "status"),
+    ),
+    Route(
+        "POST",
+        ENDPOINT + "/test",
+        webhooks_api.send_test,
+        "Send a webhook.test event",
+        takes=schemas.Empty,
+        gives=webhook_views.EventView,
+        status=201,
+    ),
+    Route(
+        "GET",
+        "/v1/events",
+        webhooks_api.list_events,
+        "The log of facts, newest first",
+        gives=list[webhook_views.EventView],
+        queries=(*LISTING, "type", "payment"),
+    ),
+    Route("GET", "/v1/events/{event_id}", webhooks_api.read_event, "Read an event", gives=webhook_views.EventView),
+    Route(
+        "POST",
+        "/v1/events/{event_id}/redeliver",
+        webhooks_api.redeliver_event,
+        "Send an event again",
+        takes=schemas.Redeliver,
+        gives=webhooks_api.Redelivered,
+        status=202,
+    ),
+)
+
+ROUTES: tuple[Route, ...] = (*PAYMENTS, *ACCOUNTS, *WEBHOOKS)

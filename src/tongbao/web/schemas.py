@@ -98,6 +98,12 @@ class UpdateWebhookEndpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     metadata: Metadata | None = None
 
 
+class Redeliver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """To one endpoint, whatever it wants, or to all that want the event."""
+
+    webhook_endpoint: Name | None = None
+
+
 class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body that says nothing."""
 
