@@ -272,9 +272,11 @@ def _attempt_after(attempt: Attempt, status: AttemptStatus, event: AttemptEvent,
         attempt = replace(attempt, next_action=None, next_query_at=None, close_wanted=False, call_until=None)
     if isinstance(event, Paid) and attempt.status is not AttemptStatus.SUCCEEDED:
         return replace(attempt, status=status, channel_reference=reference, paid_at=event.paid_at or now, error=None)
-    if isinstance(event, Declined) and status is AttemptStatus.FAILED and attempt.error is None:
+    if isinstance(event, Declined) and status is not attempt.status:
         error = AttemptError(event.code, "not_executed", event.message, event.channel_code, event.channel_message)
         return replace(attempt, status=status, channel_reference=reference, error=error)
+    if isinstance(event, Closed) and status is not attempt.status:
+        return replace(attempt, status=status, channel_reference=reference, error=None)
     if isinstance(event, Accepted) and status in OPEN_ATTEMPT:
         action = event.next_action or attempt.next_action
         return replace(attempt, status=status, channel_reference=reference, next_action=action, error=None)
