@@ -22,6 +22,20 @@ from tongbao.web.app import build_gateway
 GATEWAY, SANDBOX = "gateway.test", "sandbox.test"
 
 
+def credentials_for(channel: str, accounts: Any) -> dict[str, str]:
+    """A channel account's credentials from what the sandbox tells an outside client."""
+    names = {
+        "alipay": {
+            "gateway_url": "gateway_url",
+            "app_id": "app_id",
+            "private_key": "app_private_key_pkcs8_pem",
+            "alipay_public_key": "alipay_public_key",
+            "seller_id": "seller_id",
+        }
+    }
+    return {ours: accounts[channel][theirs] for ours, theirs in names[channel].items()}
+
+
 class Net(AsgiTransport):
     """Hosts are added when they exist; `sent` keeps what was sent; `cut = "refused"` makes the sandbox unreachable."""
 
@@ -61,14 +75,7 @@ class Street:
     async def open(self) -> "Street":
         """An app with an Alipay account of the sandbox."""
         self.app, self.key = await self.services.accounts.create_app("shop", livemode=False)
-        alipay: Any = self.sandbox.accounts(f"http://{SANDBOX}")["alipay"]
-        credentials = {
-            "gateway_url": alipay["gateway_url"],
-            "app_id": alipay["app_id"],
-            "private_key": alipay["app_private_key_pkcs8_pem"],
-            "alipay_public_key": alipay["alipay_public_key"],
-            "seller_id": alipay["seller_id"],
-        }
+        credentials = credentials_for("alipay", self.sandbox.accounts(f"http://{SANDBOX}"))
         account = await self.services.accounts.create_account(self.app, "alipay", "main", credentials, {})
         self.account_id = account.id
         return self
