@@ -48,15 +48,16 @@ def serve(
     """Serve the sandbox alone until interrupted."""
     if context.invoked_subcommand is not None:
         return
-    import asyncio
     import socket
+
+    import uvloop
 
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         _fail(f"cannot listen on {host}:{port}: {error.strerror}. Is another sandbox running? Try --port 0.")
     with listener:
-        asyncio.run(_serve(listener, host, _home(data_dir), compress))
+        uvloop.run(_serve(listener, host, _home(data_dir), compress))
 
 
 async def _serve(listener: Any, host: str, home: Path, compress: int | None) -> None:

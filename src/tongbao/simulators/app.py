@@ -52,7 +52,8 @@ class Sandbox:
         self.alipay = Alipay(bank, self.pages, data_dir)
         self.channels: list[ChannelSimulator] = [self.alipay]
         self._doors = {path: door for channel in self.channels for path, door in channel.doors().items()}
-        self._below = {path: door for path, door in self._doors.items() if path.endswith("/")}
+        below = sorted((path for path in self._doors if path.endswith("/")), key=len, reverse=True)
+        self._below = {path: self._doors[path] for path in below}
         routes = [route for channel in self.channels for route in channel.routes()]
         self._app = Starlette(routes=[*Panel(self).routes(), *Phone(self).routes(), *routes, *self.pages.routes()])
         bank.flush()

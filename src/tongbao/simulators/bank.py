@@ -149,6 +149,16 @@ class Bank:
         self.buyers.put(buyer.user_id, buyer)
         self._wallets.put(owner, wallet)
 
+    def move_between(self, giver: str, taker: str, amount_minor: int) -> None:
+        """From one wallet to another; raises BalanceShort, and then nothing moved."""
+        first, second = self.wallet(giver), self.wallet(taker)
+        if first.balance_minor < amount_minor:
+            raise BalanceShort
+        first.balance_minor -= amount_minor
+        second.balance_minor += amount_minor
+        self._wallets.put(giver, first)
+        self._wallets.put(taker, second)
+
     def total_minor(self) -> int:
         """All money there is, in fen; constant as long as no wallet is opened."""
         wallets = sum(wallet.balance_minor for wallet in self._wallets.values())

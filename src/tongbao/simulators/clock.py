@@ -12,6 +12,7 @@ import msgspec
 from tongbao.simulators.journal import Journal, Shelf
 
 COMPRESSION_MAX = 3600
+AHEAD_SECONDS_MAX = 100 * 365 * 86_400
 
 
 class ClockState(msgspec.Struct):
@@ -34,9 +35,11 @@ class VirtualClock:
         return self.machine_now() + timedelta(seconds=self.state.offset_seconds)
 
     def advance(self, seconds: float) -> datetime:
-        """Turns the clock forward; raises ValueError for a step back."""
-        if seconds < 0:
+        """Turns the clock forward; raises ValueError for a step back, or for more than a century in all."""
+        if not seconds >= 0:
             raise ValueError("time travels forward only")
+        if self.state.offset_seconds + seconds > AHEAD_SECONDS_MAX:
+            raise ValueError("the clock can be at most a hundred years ahead")
         self.state.offset_seconds += seconds
         self._shelf.put("clock", self.state)
         return self.now()

@@ -43,20 +43,30 @@ class Answer:
 
 
 class Door:
-    """The ASGI callable of one channel's door."""
+    """The ASGI callable of one channel's door. `verbatim`: it wants any HTTP method, and the path as it was sent (not
+    percent-decoded), because the channel signs that."""
 
-    def __init__(self, answer: Callable[[RawRequest], Answer], flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[RawRequest], Answer],
+        flush: Callable[[], None],
+        *,
+        verbatim: bool = False,
+        body_bytes_max: int = BODY_BYTES_MAX,
+    ) -> None:
         self._answer = answer
         self._flush = flush
+        self._verbatim = verbatim
+        self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
+        body = await _read(receive, self._body_bytes_max)
         if body is None:
             answer = Answer(413)
-        elif scope["method"] not in ("GET", "POST"):
+        elif not self._verbatim and scope["method"] not in ("GET", "POST"):
             answer = Answer(405, {"allow": "GET, POST"})
         else:
-            answer = self._answer(raw_request(scope, body))
+            answer = self._answer(raw_request(scope, body, verbatim=self._verbatim))
             self._flush()
         if answer.delay_seconds:
             await asyncio.sleep(answer.delay_seconds)
@@ -66,22 +76,23 @@ class Door:
             await _lose(answer.ending, receive, send)
 
 
-def raw_request(scope: Scope, body: bytes) -> RawRequest:
-    """The request as it came; a header that is repeated is joined by commas."""
+def raw_request(scope: Scope, body: bytes, *, verbatim: bool = False) -> RawRequest:
+    """The request as it came; a header that is repeated is joined by commas. `verbatim`: the path is not decoded."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1"), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return RawRequest(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), headers, body)
+    path = scope["raw_path"].partition(b"?")[0].decode("latin-1") if verbatim else scope["path"]
+    return RawRequest(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body)
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive, bytes_max: int) -> bytes | None:
     chunks, size = [], 0
     while True:
         message = await receive()
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
+        if size > bytes_max:
             return None
         chunks.append(chunk)
         if not message.get("more_body"):
@@ -90,7 +101,8 @@ async def _read(receive: Receive) -> bytes | None:
 
 async def _send(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
     lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    lines.append((b"content-length", b"%d" % len(body)))
+    if status != 204:
+        lines.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
 

@@ -38,6 +38,7 @@ class Fault(Enum):
     CALL_LIMITED = Stage.REQUEST, "the channel's rate limit answer; nothing is done"
     NO_PERMISSION = Stage.REQUEST, "the channel says that this merchant has no contract for the method; nothing is done"
     SLOW = Stage.REQUEST, "the request is carried out after N seconds (3)"
+    NUMBER_USED = Stage.REQUEST, "a number that is repeated with other content is refused as 'used', not as 'different'"
 
     BUYER_BALANCE_SHORT = Stage.EFFECT, "the buyer's balance does not suffice"
     SELLER_BALANCE_SHORT = Stage.EFFECT, "the merchant's balance does not suffice for a refund or transfer"
@@ -49,6 +50,12 @@ class Fault(Enum):
     PAYMENT_THEN_CLOSED = Stage.EFFECT, "a barcode payment waits for the buyer, who never pays"
     STATEMENT_EXPIRED = Stage.EFFECT, "the statement's download address has died already"
     STATEMENT_MISSING = Stage.EFFECT, "the statement of the day does not exist yet"
+    STATEMENT_CREATING = Stage.EFFECT, "the statement of the day is still being made"
+    STATEMENT_ALTERED = Stage.EFFECT, "the statement's file is not the one whose hash was given"
+    REFUND_DELAYED = Stage.EFFECT, "the accepted refund is under way for N seconds (86400)"
+    REFUND_ABNORMAL = Stage.EFFECT, "the accepted refund does not reach the buyer's account and ends as abnormal"
+    REFUND_CLOSED = Stage.EFFECT, "the accepted refund is closed later; the money stays with the merchant"
+    TRANSFER_FAILED = Stage.EFFECT, "the accepted transfer fails later; the money comes back"
 
     REPLY_LOST = Stage.REPLY, "done, but the connection is dropped instead of an answer"
     REPLY_NEVER = Stage.REPLY, "done, but no answer ever comes; the connection stays open"
@@ -66,6 +73,10 @@ class Fault(Enum):
     REPLY_SLASHES_ESCAPED_AFTER = Stage.REPLY, "done; slashes are written as \\/ after the plain form was signed"
     REPLY_ERROR_NODE = Stage.REPLY, "done; the answer is an error under the node name error_response"
     REPLY_KEY_ROTATED = Stage.REPLY, "certificate mode: the answer is signed with the channel's next certificate"
+    REPLY_PROBED = Stage.REPLY, "done; the answer carries a probe: a signature that the channel made false on purpose"
+    REPLY_STALE = Stage.REPLY, "done; the answer is stamped N seconds ago (600)"
+    REPLY_UNKNOWN_SERIAL = Stage.REPLY, "done; the answer names a key that was never published"
+    REPLY_COMPRESSED = Stage.REPLY, "done; the answer is compressed, if the caller accepts gzip"
 
     NOTIFICATION_LOST = Stage.NOTIFICATION, "the notification is never sent"
     NOTIFICATION_DOUBLED = Stage.NOTIFICATION, "the notification is sent twice at once"
@@ -81,6 +92,11 @@ class Fault(Enum):
     NOTIFICATION_WRONG_ORDER = Stage.NOTIFICATION, "validly signed, but for a merchant reference nobody made"
     NOTIFICATION_WEAK_HASH = Stage.NOTIFICATION, "signed with SHA-1 and saying so, though the app is on SHA-256"
     NOTIFICATION_UNKNOWN_FIELDS = Stage.NOTIFICATION, "true, with additional fields that no document lists"
+    NOTIFICATION_PROBED = Stage.NOTIFICATION, "the first try carries a signature that the channel made false on purpose"
+    NOTIFICATION_STALE = Stage.NOTIFICATION, "the first try is stamped N seconds ago (600)"
+    NOTIFICATION_UNKNOWN_SERIAL = Stage.NOTIFICATION, "it names a key that was never published"
+    NOTIFICATION_KEY_ROTATED = Stage.NOTIFICATION, "it is signed with the channel's next certificate"
+    NOTIFICATION_OTHER_SECRET = Stage.NOTIFICATION, "validly signed, but encrypted under another merchant's secret"
     NOTIFICATION_EMPTY_FIELD = Stage.NOTIFICATION, "true, with an empty field that is part of the signed text"
 
     PAID_NOTICE_WITHOUT_PAYMENT = Stage.BUYER, "when the cashier opens, a forged message claims that it is paid"

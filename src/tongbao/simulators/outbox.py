@@ -1,13 +1,14 @@
 """The notifications on their way to merchants: each channel's retry schedule, on the sandbox's clock.
 
 Rule: an entry is in the journal before anybody hears of its cause, and leaves the schedule only when the merchant
-answered as the channel demands, or when the schedule is over. Body and id of an entry are the same on every try.
+answered as the channel demands, or when the schedule is over. Body and id of an entry are the same on every try; a
+channel that signs in the headers does it anew for each.
 """
 
 import asyncio
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -19,15 +20,6 @@ from tongbao.transport import Reply, Request, Timeouts, Transport
 IN_FLIGHT_MAX = 64
 EXCERPT_CHARACTERS = 200
 TIMEOUTS = Timeouts(connect_seconds=5.0, headers_seconds=15.0, total_seconds=20.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Courier:
-    """A channel's delivery rules: the delays in seconds after each failed try, and which answer counts as received."""
-
-    channel: str
-    delays_seconds: tuple[int, ...]
-    accepted: Callable[[Reply], bool]
 
 
 class Try(msgspec.Struct):
@@ -52,6 +44,30 @@ class Entry(msgspec.Struct):
     state: str = "waiting"
     tries: list[Try] = []
     repeat_after_seconds: float | None = None
+    plan: str = ""
+    seal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """A channel's delivery rules: the delays in seconds after each failed try, and which answer counts as received.
+
+    `sign` gives the headers of each try (`entry.seal` tells it what it needs to know); `plans` are other delays, for
+    entries that name one of them.
+    """
+
+    channel: str
+    delays_seconds: tuple[int, ...]
+    accepted: Callable[[Reply], bool]
+    timeouts: Timeouts = TIMEOUTS
+    sign: Callable[[Entry], dict[str, str]] | None = None
+    plans: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def headers(self, entry: Entry) -> dict[str, str]:
+        return entry.headers if self.sign is None else self.sign(entry)
+
+    def delays(self, entry: Entry) -> tuple[int, ...]:
+        return self.plans.get(entry.plan, self.delays_seconds)
 
 
 class Outbox:
@@ -142,13 +158,13 @@ class Outbox:
         excerpt = reply.body[:EXCERPT_CHARACTERS].decode("utf-8", "replace")
         entry.tries = [*entry.tries, Try(now, reply.status, excerpt)]
         courier = self._couriers[entry.channel]
-        tried = len(entry.tries)
+        tried, delays = len(entry.tries), courier.delays(entry)
         if courier.accepted(reply):
             self._accepted(entry, now)
-        elif tried > len(courier.delays_seconds):
+        elif tried > len(delays):
             entry.state = "given_up"
         else:
-            entry.due_at = now + self._clock.compressed(courier.delays_seconds[tried - 1])
+            entry.due_at = now + self._clock.compressed(delays[tried - 1])
         self._entries.put(entry.id, entry)
         self._schedule(entry)
         self._journal.flush()
@@ -162,7 +178,8 @@ class Outbox:
             entry.repeat_after_seconds = None
 
     async def _send(self, entry: Entry) -> Reply:
-        request = Request("POST", entry.url, entry.headers, entry.body, TIMEOUTS)
+        courier = self._couriers[entry.channel]
+        request = Request("POST", entry.url, courier.headers(entry), entry.body, courier.timeouts)
         try:
             return await self.transport.send(request)
         except Exception as error:  # a merchant's server may fail in any way; the schedule goes on

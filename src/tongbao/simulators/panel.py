@@ -124,7 +124,7 @@ class Panel:
                 self._sandbox.advance(float(form["advance_seconds"]))
             if form.get("compression"):
                 self._bank.clock.compress(int(form["compression"]))
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             return self._home(request, str(error), 400)
         return _see("/")
 
@@ -163,7 +163,7 @@ class Panel:
                 self._sandbox.advance(order.advance_seconds)
                 if order.compression is not None:
                     self._bank.clock.compress(order.compression)
-            except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+            except (ValueError, msgspec.MsgspecError) as error:
                 return refusal(str(error))
         state = self._bank.clock.state
         return answer_json(
