@@ -362,11 +362,18 @@ async def test_refund_rejected(channel: Alipay, alipay: ScriptedAlipay, script: 
     assert alipay.script == []
 
 
-@pytest.mark.parametrize("sub_code", ["ACQ.SELLER_BALANCE_NOT_ENOUGH", "ACQ.REFUND_CHARGE_ERROR"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        failed("ACQ.SELLER_BALANCE_NOT_ENOUGH"),
+        failed("ACQ.REFUND_CHARGE_ERROR"),
+        unsigned(failed("isv.invalid-parameter", code="40002")),
+    ],
+)
 async def test_refund_that_may_be_repeated_later_is_not_rejected(
-    channel: Alipay, alipay: ScriptedAlipay, sub_code: str
+    channel: Alipay, alipay: ScriptedAlipay, answer: Any
 ) -> None:
-    alipay.script = [failed(sub_code)]
+    alipay.script = [answer]
     with pytest.raises(ChannelUnavailable):
         await channel.refund(REFUND)
 
@@ -662,3 +669,29 @@ async def test_a_cancel_refused_says_nothing_about_the_trade(channel: Alipay, al
 
 def test_every_method_has_a_creator(channel: Alipay) -> None:
     assert channel._creators.keys() == CAPABILITIES.methods.keys()
+
+
+OPTION_VALUES: dict[str, object] = {
+    "goods_detail": [{"goods_id": "g", "goods_name": "tea", "quantity": 1, "price": "0.01"}],
+    "extend_params": {"hb_fq_num": "3"},
+    "qrcode_width": 100,
+    "auth_code": "28763443825664394",
+}
+
+
+@pytest.mark.parametrize("method", CAPABILITIES.methods)
+async def test_every_option_of_a_method_is_sent(channel: Alipay, alipay: ScriptedAlipay, method: str) -> None:
+    """Options are checked against the capabilities before they come here, so each must be one that the client takes."""
+    options = {name: OPTION_VALUES.get(name, "1") for name in CAPABILITIES.methods[method].options}
+    code = "10003" if method == "alipay_barcode" else "10000"
+    alipay.script = [{"code": code, "trade_no": TRADE_NO, "qr_code": "https://qr.alipay.com/bax1"}]
+    event = await channel.create(replace(ATTEMPT, method=method, options=options, buyer_id="2088102"))
+    assert isinstance(event, Accepted)
+    assert event.next_action is not None
+    if alipay.calls:
+        sent = alipay.calls[0][1]
+    else:
+        params = event.next_action.params or {}
+        query = urlsplit(event.next_action.url or "").query or params["order_string"]
+        sent = json.loads(dict(parse_qsl(query))["biz_content"])
+    assert {name: sent[name] for name in options} == options

@@ -4,9 +4,9 @@ Rule: what is signed is what is sent, byte for byte; signing comes before URL en
 common parameters, request signing and transport forms of the protocol.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote_plus, urlencode
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.signing import canonical_text, encrypt_content, sign
@@ -53,24 +53,36 @@ def signed_params(
 
 def query_text(params: Mapping[str, str], charset: str) -> str:
     """Form encoding in the request's charset (space as `+`), sorted by name."""
-    return urlencode(sorted(params.items()), encoding=charset)
+    return "&".join([f"{name}={quoted(value, charset)}" for name, value in sorted(params.items())])
 
 
-def address(account: Account, params: Mapping[str, str]) -> str:
+_RESERVED = re.compile(r"[^A-Za-z0-9_.~-]")
+_ESCAPES = {chr(byte): f"%{byte:02X}" for byte in range(256)} | {" ": "+"}
+
+
+def quoted(text: str, charset: str) -> str:
+    """`urllib.parse.quote_plus` in the charset, several times faster: only what must be escaped is looked at."""
+    return _RESERVED.sub(_escape, text.encode(charset).decode("latin-1"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _ESCAPES[found[0]]
+
+
+def address(gateway_url: str, params: Mapping[str, str], charset: str) -> str:
     """The gateway's address with `params` as query."""
-    mark = "&" if "?" in account.gateway_url else "?"
-    return f"{account.gateway_url}{mark}{query_text(params, account.charset)}"
+    return f"{gateway_url}{'&' if '?' in gateway_url else '?'}{query_text(params, charset)}"
 
 
-def request_from_params(account: Account, params: Mapping[str, str]) -> Request:
+def request_from_params(account: Account, params: dict[str, str]) -> Request:
     """POST: the common parameters in the address (the charset must be readable before the body is), the business
     parameters in the body."""
     body = ""
     if "biz_content" in params:
-        body = "biz_content=" + quote_plus(params["biz_content"], encoding=account.charset)
+        body = "biz_content=" + quoted(params["biz_content"], account.charset)
     return Request(
         method="POST",
-        url=address(account, {name: value for name, value in params.items() if name != "biz_content"}),
+        url=signed_page(account, params).action,
         headers={"content-type": f"application/x-www-form-urlencoded;charset={account.wire_charset}"},
         body=body.encode("ascii"),
         timeouts=account.timeouts,
@@ -81,12 +93,25 @@ def request_from_params(account: Account, params: Mapping[str, str]) -> Request:
 class SignedPage:
     """A signed request that the buyer's browser carries to Alipay, as an address or as a form."""
 
-    url: str
-    """The whole request as one address: redirect the browser there (GET)."""
-    action: str
-    """The form's address: every common parameter and the signature."""
-    fields: dict[str, str]
-    """The form's fields: the business parameters."""
+    gateway_url: str
+    params: dict[str, str]
+    charset: str
+
+    @property
+    def url(self) -> str:
+        """The whole request as one address: redirect the browser there (GET)."""
+        return address(self.gateway_url, self.params, self.charset)
+
+    @property
+    def action(self) -> str:
+        """The form's address: every common parameter and the signature."""
+        common = {name: value for name, value in self.params.items() if name != "biz_content"}
+        return address(self.gateway_url, common, self.charset)
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The form's fields: the business parameters."""
+        return {name: value for name, value in self.params.items() if name == "biz_content"}
 
     def html(self) -> str:
         """A page that posts the form by itself, for requests too long for an address."""
@@ -100,13 +125,9 @@ class SignedPage:
         )
 
 
-def signed_page(account: Account, params: Mapping[str, str]) -> SignedPage:
+def signed_page(account: Account, params: dict[str, str]) -> SignedPage:
     """The same signed parameters as address and as form."""
-    return SignedPage(
-        url=address(account, params),
-        action=address(account, {name: value for name, value in params.items() if name != "biz_content"}),
-        fields={name: value for name, value in params.items() if name == "biz_content"},
-    )
+    return SignedPage(account.gateway_url, params, account.charset)
 
 
 def _escaped(text: str) -> str:

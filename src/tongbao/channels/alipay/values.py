@@ -104,14 +104,18 @@ def _wire_scalar(value: object, path: str) -> object:
     raise InvalidInput(f"{path}: {hint}", param=path)
 
 
+_LITERAL = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ESCAPED = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
+
 def business_text(business: Mapping[str, object], charset: str) -> str:
     """The JSON text of the business parameters, compact. Characters that `charset` lacks are written as escapes."""
     content = wire_value(business)
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    text = _LITERAL.encode(content)
     try:
         text.encode(charset)
     except UnicodeEncodeError:
-        text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+        text = _ESCAPED.encode(content)
     return text
 
 
