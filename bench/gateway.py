@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,20 +28,41 @@ from bench.processes import ROOT, cpu_seconds, fire, free_port, server
 COMMAND = str(Path(sys.executable).with_name("tongbao"))
 ROOT_DATA = Path("/var/lib/tongbao")
 """Run as root, the embedded server becomes another user, who must be able to reach its data."""
+WARM_UP_SECONDS = 1.0
 SETTINGS = ("server_version", "fsync", "synchronous_commit", "full_page_writes")
 
 
 @dataclass(frozen=True)
-class Series:
-    """Runs with one setting: medians, and the share of one core that the server process used."""
+class Run:
+    """One run, and how many cores the server process used during it."""
 
-    group_size_max: str
+    outcome: Outcome
+    server_cores: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """Runs with one setting: medians of rates and of each run's percentiles."""
+
     per_second: float
     slowest: float
     fastest: float
     latency_ms: dict[str, float]
     server_cores: float
     payments: int
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> "Series":
+        rates = [run.outcome.per_second for run in runs]
+        names = runs[0].outcome.latency_ms
+        return cls(
+            per_second=median(rates),
+            slowest=min(rates),
+            fastest=max(rates),
+            latency_ms={name: median(run.outcome.latency_ms[name] for run in runs) for name in names},
+            server_cores=median(run.server_cores for run in runs),
+            payments=sum(run.outcome.answers for run in runs),
+        )
 
 
 @contextmanager
@@ -73,7 +94,7 @@ def settings(uri: str) -> dict[str, str]:
 
 
 class Bench:
-    """One database and one app; each series starts the server anew with its own setting."""
+    """One database and one app; each run starts the server anew with its own setting."""
 
     def __init__(self, uri: str, folder: Path, *, connections: int, seconds: float, rate_max: int = 40_000) -> None:
         self._uri = uri
@@ -93,27 +114,17 @@ class Bench:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
         return str(json.loads(done.stdout)["api_key"])
 
-    def series(self, runs: int, **env: str) -> Series:
-        """A short warm-up and `runs` runs against one server process."""
+    def run(self, **env: str) -> Run:
+        """A short warm-up and one run against a server process of its own."""
         port = free_port()
         command = [COMMAND, "serve", "--host", "127.0.0.1", "--port", str(port)]
         with server(command, port, {**self._env, **env}) as pid:
-            self._fire(port, min(self._seconds, 1.0))
+            self._fire(port, min(self._seconds, WARM_UP_SECONDS))
             before = cpu_seconds(pid)
-            outcomes = [self._fire(port, self._seconds) for _ in range(runs)]
-            cores = (cpu_seconds(pid) - before) / sum(outcome.seconds for outcome in outcomes)
+            outcome = self._fire(port, self._seconds)
+            cores = (cpu_seconds(pid) - before) / outcome.seconds
         self._check()
-        rates = [outcome.per_second for outcome in outcomes]
-        names = outcomes[0].latency_ms
-        return Series(
-            group_size_max=env.get("TONGBAO_GROUP_SIZE_MAX", "default"),
-            per_second=median(rates),
-            slowest=min(rates),
-            fastest=max(rates),
-            latency_ms={name: median(outcome.latency_ms[name] for outcome in outcomes) for name in names},
-            server_cores=cores,
-            payments=sum(outcome.answers for outcome in outcomes),
-        )
+        return Run(outcome, cores)
 
     def _fire(self, port: int, seconds: float) -> Outcome:
         job = create_payment(

@@ -33,3 +33,8 @@ def line() -> str:
     return (
         f"{cpu}, {cores} cores, {memory}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
     )
+
+
+def load() -> float:
+    """How many processes wanted to run during the last minute, on average."""
+    return os.getloadavg()[0]
