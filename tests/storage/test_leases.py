@@ -6,10 +6,10 @@ import random
 from datetime import timedelta
 
 import pytest
+
 from tests import made
 from tests.made import APP
 from tests.simulated import START, SimClock
-
 from tongbao.domain.errors import StorageUnavailable
 from tongbao.domain.payment import AttemptStatus, PaymentStatus
 from tongbao.domain.refund import RefundStatus

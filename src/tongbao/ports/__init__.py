@@ -26,6 +26,7 @@ from tongbao.ports.world import (
     SyncTransport,
     Timeouts,
     Transport,
+    Vault,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "Target",
     "Timeouts",
     "Transport",
+    "Vault",
     "Verb",
     "WebhookSender",
 ]

@@ -216,6 +216,7 @@ CREATE TABLE webhook_endpoints (
     created_at     timestamptz NOT NULL,
     PRIMARY KEY (app_id, id)
 );
+CREATE UNIQUE INDEX webhook_endpoints_suffix ON webhook_endpoints (app_id, right(id, 6)); -- part of delivery ids
 
 CREATE TABLE deliveries (
     app_id      text NOT NULL,
