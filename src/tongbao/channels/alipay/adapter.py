@@ -179,8 +179,8 @@ class Alipay:
         return RefundAccepted() if isinstance(found, RefundNotFound) else found
 
     async def _refused(self, refund: RefundRequest, error: AlipayDeclined) -> RefundEvent:
-        """A no, unless this was the repeat of a refund that was executed. An unsigned no is not enough to tell a merchant
-        that the money stayed: the refund is repeated under its number instead."""
+        """A no, unless this was the repeat of a refund that was executed. An unsigned no is not enough to tell a
+        merchant that the money stayed: the refund is repeated under its number instead."""
         if not error.signed:
             raise _not_a_no(error) from error
         if business_code(error.sub_code) in mapping.REFUND_PERHAPS_DONE:
