@@ -27,7 +27,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "目前没有待扫的二维码。创建一笔支付后会出现在这里。",
     ),
     "buyer": ("Buyer", "买家"),
-    "balance": ("balance", "余额"),
+    "balance": ("Balance", "余额"),
     "payee": ("Payee", "收款方"),
     "order_no": ("Merchant reference", "商户订单号"),
     "subject": ("For", "商品"),
