@@ -245,7 +245,7 @@ def aes_gcm_decrypt(key: bytes, nonce: bytes, cipher: bytes, associated: bytes =
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
-    return hmac.new(key, data, hashlib.sha256).digest()
+    return hmac.digest(key, data, "sha256")
 
 
 def same(left: str | bytes, right: str | bytes) -> bool:

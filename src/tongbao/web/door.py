@@ -89,10 +89,12 @@ class Route:
     keeps: bool = False
     queries: Sequence[str] = ()
     pattern: re.Pattern[str] = field(init=False)
+    name: str = field(init=False)
 
     def __post_init__(self) -> None:
         expression = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path)
         object.__setattr__(self, "pattern", re.compile(f"^{expression}$"))
+        object.__setattr__(self, "name", f"{self.method} {self.path}")
 
 
 def answer_json(status: int, view: Any, *headers: tuple[bytes, bytes]) -> Answer:
@@ -153,7 +155,7 @@ class Door:
         door = "unmatched"
         try:
             route, params = self._match(scope["method"], scope["path"])
-            door = f"{route.method} {route.path}"
+            door = route.name
             answer = await self._answer(route, params, scope, receive, request_id)
         except TongbaoError as error:
             answer = answer_problem(error, request_id)
