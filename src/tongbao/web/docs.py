@@ -40,6 +40,7 @@ class Operation:
     anchor: str
     method: str
     path: str
+    short: str
     summary: str
     parameters: list[Field]
     body: list[Field]
@@ -125,6 +126,7 @@ def _operation(base_url: str, path: str, method: str, operation: Mapping[str, An
         anchor=operation["operationId"],
         method=method,
         path=path,
+        short=re.sub(r"\{\w+\}", "{id}", path.removeprefix("/v1")),
         summary=operation["summary"],
         parameters=parameters,
         body=fields_of(body) if body else [],

@@ -65,6 +65,11 @@ class StreamDoor:
     async def _stream(self, snapshot: Snapshot, shows: str, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": RETRY, "more_body": True})
+        with contextlib.suppress(asyncio.CancelledError):  # the server stops: end in order, the page comes back
+            await self._tell(snapshot, shows, receive, send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _tell(self, snapshot: Snapshot, shows: str, receive: Receive, send: Send) -> None:
         with self._watches.page(snapshot) as (watch, woken):
             gone = asyncio.create_task(_until_gone(receive, woken))
             try:
@@ -79,7 +84,6 @@ class StreamDoor:
                         await send({"type": "http.response.body", "body": PING, "more_body": True})
             finally:
                 gone.cancel()
-        await send({"type": "http.response.body", "body": b""})
 
     def _event(self, shown: StatusView) -> bytes:
         return b"id: %s\nevent: status\ndata: %s\n\n" % (shown.version.encode(), told(shown, self._services))

@@ -86,7 +86,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "open_again": ("Open {app} again", "重新打开{app}"),
     "check_again": ("I have paid: look again", "我已付款，刷新结果"),
     "other_ways": ("Pay another way", "换一种方式付款"),
-    "return_to_shop": ("Back to {merchant}", "返回{merchant}"),
+    "return_to_shop": ("Back to {merchant}", "返回 {merchant}"),
     "paid_at": ("Paid", "付款时间"),
     "paid_with": ("With", "支付方式"),
     "qr_label": ("QR code for {app}", "{app}付款二维码"),

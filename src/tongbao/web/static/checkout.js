@@ -2,7 +2,9 @@
 // once when the page comes back to the foreground. It renders nothing: it fetches the page again and swaps it in.
 "use strict";
 
-const POLL_MS = 2000;
+const POLL_MS = 1000;
+const POLL_LATER_MS = 2000;
+const POLLS_SOON = 30;
 const QUIET_MS = 20000;
 const PATIENCE_MS = 8000;
 const live = document.getElementById("live");
@@ -111,7 +113,7 @@ function poll() {
     } else {
       poll();
     }
-  }, POLL_MS);
+  }, polls < POLLS_SOON ? POLL_MS : POLL_LATER_MS);
 }
 
 function connect() {
