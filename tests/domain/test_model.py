@@ -36,6 +36,7 @@ from tongbao.domain.report import (
 )
 
 ATTEMPTS_MAX, REFUNDS_MAX = 3, 8
+CALL_SECONDS = st.sampled_from([0, 35, 2_000])
 SAID: dict[str, AttemptEvent] = {
     "accepted": Accepted(),
     "paid": Paid(Stated()),
@@ -60,8 +61,12 @@ PLACES = {"refunds_under_way": "under_way"}
 class Desk(RuleBasedStateMachine):
     """Drives the domain's functions, and the model, with the same choices."""
 
-    @initialize(amount=st.sampled_from([1, 2, 9_999, 99_999_999_999]), expires_in=st.sampled_from([60, 1_800]))
-    def open(self, amount: int, expires_in: int) -> None:
+    @initialize(
+        amount=st.sampled_from([1, 2, 9_999, 99_999_999_999]),
+        expires_in=st.sampled_from([60, 1_800]),
+        calls=st.lists(CALL_SECONDS, max_size=ATTEMPTS_MAX),
+    )
+    def open(self, amount: int, expires_in: int, calls: list[int]) -> None:
         self.now = 0
         self.model = Model(amount, expires_in)
         expires_at = START + timedelta(seconds=expires_in)
@@ -70,6 +75,8 @@ class Desk(RuleBasedStateMachine):
         self.refunds: list[Refund] = []
         self.transfers: list[Transfer] = []
         self.told: Counter[str] = Counter()
+        for call_seconds in calls:
+            self.begin(call_seconds)
 
     @property
     def moment(self) -> datetime:
@@ -114,8 +121,11 @@ class Desk(RuleBasedStateMachine):
         self.now = max(self.now, self.model.deadline + after)
 
     @precondition(lambda self: len(self.attempts) < ATTEMPTS_MAX)
-    @rule(call_seconds=st.sampled_from([0, 0, 35, 2_000]))
+    @rule(call_seconds=CALL_SECONDS)
     def an_attempt_begins(self, call_seconds: int) -> None:
+        self.begin(call_seconds)
+
+    def begin(self, call_seconds: int) -> None:
         may = self.model.may_begin(self.now)
         try:
             domain.refuse_unless_payable(self.payment, self.moment)
@@ -130,9 +140,17 @@ class Desk(RuleBasedStateMachine):
         self.model.attempts.append(ModelAttempt(busy_until=busy))
 
     @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), said=st.sampled_from([*SAID, "not_found"]))
-    def a_channel_reports(self, data: st.DataObject, said: str) -> None:
-        index = data.draw(st.integers(0, len(self.attempts) - 1))
+    @rule(number=st.integers(0, ATTEMPTS_MAX - 1), said=st.sampled_from([*SAID]))
+    def a_channel_reports(self, number: int, said: str) -> None:
+        self.report(number % len(self.attempts), said)
+
+    @precondition(lambda self: any(attempt.is_open for attempt in self.model.attempts))
+    @rule(after=st.sampled_from([-1, 0, 59, 60, 61]), said=st.sampled_from([*SAID, "not_found"]))
+    def a_channel_reports_around_the_deadline(self, after: int, said: str) -> None:
+        self.the_deadline_comes(after)
+        self.report(next(i for i, attempt in enumerate(self.model.attempts) if attempt.is_open), said)
+
+    def report(self, index: int, said: str) -> None:
         event = domain.believable(self.attempts[index], SAID[said], self.moment)
         applied = domain.apply_report(self.payment, self.attempts[index], event, self.moment)
         self.payment, self.attempts[index] = applied.payment, applied.attempt
@@ -176,9 +194,9 @@ class Desk(RuleBasedStateMachine):
             assert fits
 
     @precondition(lambda self: self.refunds)
-    @rule(data=st.data(), said=st.sampled_from([*SAID_OF_REFUND, "rejected", "done"]))
-    def a_channel_reports_a_refund(self, data: st.DataObject, said: str) -> None:
-        number = data.draw(st.integers(0, len(self.refunds) - 1))
+    @rule(number=st.integers(0, REFUNDS_MAX - 1), said=st.sampled_from([*SAID_OF_REFUND, "rejected", "done"]))
+    def a_channel_reports_a_refund(self, number: int, said: str) -> None:
+        number %= len(self.refunds)
         refund = self.refunds[number]
         (index,) = [i for i, attempt in enumerate(self.attempts) if attempt.id == refund.attempt_id]
         agrees = self.model.hear_of_refund(number, said)
