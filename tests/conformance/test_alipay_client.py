@@ -15,10 +15,10 @@ from tests.simulated import SimClock
 from tests.simulators.merchant import HOST, NOTIFY_URL, World
 from tongbao.channels.alipay import AlipayClient, AsyncAlipayClient
 from tongbao.channels.alipay.adapter import ALIPAY
-from tongbao.channels.alipay.client import drive_awaiting
 from tongbao.channels.alipay.doctor import examine
 from tongbao.channels.alipay.errors import AlipayDeclined, AlipayError, AlipayUnavailable
 from tongbao.channels.alipay.statement import LineKind
+from tongbao.channels.exchange import drive_awaiting
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import (
     ChannelError,

@@ -32,7 +32,6 @@ from tests.channels.alipay.conftest import (
     unsigned,
 )
 from tongbao.channels.alipay import AlipayClient, AsyncAlipayClient
-from tongbao.channels.alipay.calls import Exchange
 from tongbao.channels.alipay.errors import (
     AlipayDeclined,
     AlipayError,
@@ -41,6 +40,7 @@ from tongbao.channels.alipay.errors import (
     NextStep,
 )
 from tongbao.channels.alipay.notifications import SerialUnknown
+from tongbao.channels.exchange import Exchange
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import (
     ChannelUnavailable,

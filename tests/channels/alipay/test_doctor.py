@@ -20,8 +20,8 @@ from tests.channels.alipay.conftest import (
     unsigned,
 )
 from tests.channels.alipay.test_certificate_mode import Pki, issue, pki
-from tongbao.channels.alipay.client import drive
 from tongbao.channels.alipay.doctor import examine
+from tongbao.channels.exchange import drive
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import ChannelUnavailable, OutcomeUnknown
 from tongbao.ports import Finding, Reply, Request

@@ -8,9 +8,10 @@ from typing import cast
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.answers import AgreementQueried, AgreementUnsigned, TokenGranted
-from tongbao.channels.alipay.calls import Exchange, call
+from tongbao.channels.alipay.calls import call
 from tongbao.channels.alipay.orders import further
 from tongbao.channels.alipay.requests import SignedPage, signed_page, signed_params
+from tongbao.channels.exchange import Exchange
 from tongbao.domain.errors import InvalidInput
 
 

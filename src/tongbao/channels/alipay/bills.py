@@ -7,7 +7,8 @@ from typing import cast
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.answers import BillLocated
-from tongbao.channels.alipay.calls import Exchange, call
+from tongbao.channels.alipay.calls import call
+from tongbao.channels.exchange import Exchange
 from tongbao.domain.errors import ChannelUnavailable
 from tongbao.ports import Request
 

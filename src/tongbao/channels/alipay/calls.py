@@ -6,21 +6,18 @@ for a method that only reads, and OutcomeUnknown for one that may have had an ef
 request signing, transport forms, response envelope of the protocol.
 """
 
-from collections.abc import Generator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.certificates import trusted_key
 from tongbao.channels.alipay.errors import IN_PROGRESS, SUCCESS, error_from_answer
 from tongbao.channels.alipay.requests import request_from_params, signed_params
 from tongbao.channels.alipay.signing import Answer, Unreadable, decrypt_content, open_answer, verify_answer
+from tongbao.channels.exchange import Exchange
 from tongbao.crypto import RsaPublicKey
 from tongbao.domain.errors import ChannelError, MessageNotTrusted, OutcomeUnknown
-from tongbao.ports import Reply, Request
-
-T = TypeVar("T")
-Exchange = Generator[Request, Reply, T]
-"""Yields requests, is sent replies (or thrown the transport's error), returns the result."""
+from tongbao.ports import Reply
 
 Node = dict[str, Any]
 """An answer's node as Alipay sent it: `code`, `msg` and the method's fields; amounts are text, in yuan."""

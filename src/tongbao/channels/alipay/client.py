@@ -4,20 +4,15 @@ Rule: a method is written once, as an exchange (see `calls.py`), and bound here 
 and replies. Parameters and results are documented at the exchange, which `help()` and the editor show.
 """
 
-from collections.abc import Callable, Coroutine, Generator
-from functools import wraps
-from inspect import Parameter, Signature, signature
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, get_args, get_origin
+from typing import Generic, Self, TypeVar
 
 from tongbao.channels.alipay import agreements, bills, calls, funds, notifications, openapi_v3, settlements, trades
 from tongbao.channels.alipay.account import PRODUCTION_URL, Account, open_account
-from tongbao.channels.alipay.calls import Exchange
+from tongbao.channels.exchange import Exchange, awaitable, blocking, drive, drive_awaiting, offline
 from tongbao.crypto import KeySource
-from tongbao.domain.errors import ChannelError
-from tongbao.ports import Clock, Ids, Reply, Request, SyncTransport, Timeouts, Transport
+from tongbao.ports import Clock, Ids, SyncTransport, Timeouts, Transport
 from tongbao.transport import AiohttpTransport, HttpcoreTransport
 
-P = ParamSpec("P")
 T = TypeVar("T")
 AnyTransport = TypeVar("AnyTransport")
 OwnTransport = TypeVar("OwnTransport")
@@ -95,126 +90,42 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
         return f"{type(self).__name__}(app_id={self.account.app_id!r}, gateway_url={self.account.gateway_url!r})"
 
 
-def _advance(exchange: Exchange[T], arrived: Reply | ChannelError | None) -> Request:
-    """One step of an exchange: raises StopIteration with its result at the end."""
-    if isinstance(arrived, ChannelError):
-        return exchange.throw(arrived)
-    return next(exchange) if arrived is None else exchange.send(arrived)
-
-
-def drive(exchange: Exchange[T], transport: SyncTransport) -> T:
-    """Moves an exchange's requests and replies over `transport`, to its result; a failure of the transport is thrown
-    into the exchange."""
-    arrived: Reply | ChannelError | None = None
-    while True:
-        try:
-            request = _advance(exchange, arrived)
-        except StopIteration as end:
-            return cast(T, end.value)
-        try:
-            arrived = transport.send(request)
-        except ChannelError as error:
-            arrived = error
-
-
-async def drive_awaiting(exchange: Exchange[T], transport: Transport) -> T:
-    """The same over an asynchronous transport."""
-    arrived: Reply | ChannelError | None = None
-    while True:
-        try:
-            request = _advance(exchange, arrived)
-        except StopIteration as end:
-            return cast(T, end.value)
-        try:
-            arrived = await transport.send(request)
-        except ChannelError as error:
-            arrived = error
-
-
-def _shown(function: Callable[..., object]) -> Signature:
-    """What `help()` shows: `self` for the account, and an exchange's result instead of the exchange."""
-    shape = signature(function)
-    first = shape.parameters["account"].replace(name="self", annotation=Parameter.empty)
-    rest = [parameter for name, parameter in shape.parameters.items() if name != "account"]
-    result = shape.return_annotation
-    if get_origin(result) is Generator:
-        result = get_args(result)[2]
-    return shape.replace(parameters=[first, *rest], return_annotation=result)
-
-
-def _offline(function: Callable[Concatenate[Account, P], T]) -> Callable[Concatenate[_Shell[Any, Any], P], T]:
-    """A method that sends nothing, the same in both clients."""
-
-    @wraps(function)
-    def method(self: _Shell[Any, Any], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return function(self.account, *args, **kwargs)
-
-    method.__signature__ = _shown(function)  # type: ignore[attr-defined]  # what help() shows
-    return method
-
-
-def _blocking(
-    exchange: Callable[Concatenate[Account, P], Exchange[T]],
-) -> Callable[Concatenate["AlipayClient", P], T]:
-    """The exchange as a method of the blocking client."""
-
-    @wraps(exchange)
-    def method(self: "AlipayClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.run(exchange(self.account, *args, **kwargs))
-
-    method.__signature__ = _shown(exchange)  # type: ignore[attr-defined]
-    return method
-
-
-def _awaitable(
-    exchange: Callable[Concatenate[Account, P], Exchange[T]],
-) -> Callable[Concatenate["AsyncAlipayClient", P], Coroutine[Any, Any, T]]:
-    """The exchange as a method of the asynchronous client."""
-
-    @wraps(exchange)
-    async def method(self: "AsyncAlipayClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.run(exchange(self.account, *args, **kwargs))
-
-    method.__signature__ = _shown(exchange)  # type: ignore[attr-defined]
-    return method
-
-
 class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
     """Alipay, blocking. Share one between threads; leave it with `disconnect()` or a `with`."""
 
-    page_pay = _offline(trades.page_pay)
-    wap_pay = _offline(trades.wap_pay)
-    app_pay = _offline(trades.app_pay)
-    agreement_page_sign = _offline(agreements.agreement_page_sign)
-    verify_notification = _offline(notifications.verify_notification)
-    verify_return = _offline(notifications.verify_return)
+    page_pay = offline(trades.page_pay)
+    wap_pay = offline(trades.wap_pay)
+    app_pay = offline(trades.app_pay)
+    agreement_page_sign = offline(agreements.agreement_page_sign)
+    verify_notification = offline(notifications.verify_notification)
+    verify_return = offline(notifications.verify_return)
 
-    call = _blocking(calls.call)
-    call_v3 = _blocking(openapi_v3.call_v3)
-    load_certificate = _blocking(calls.load_certificate)
-    precreate = _blocking(trades.precreate)
-    pay = _blocking(trades.pay)
-    create = _blocking(trades.create)
-    query = _blocking(trades.query)
-    cancel = _blocking(trades.cancel)
-    close = _blocking(trades.close)
-    refund = _blocking(trades.refund)
-    refund_query = _blocking(trades.refund_query)
-    order_settle = _blocking(settlements.order_settle)
-    order_settle_query = _blocking(settlements.order_settle_query)
-    royalty_bind = _blocking(settlements.royalty_bind)
-    royalty_unbind = _blocking(settlements.royalty_unbind)
-    royalty_query = _blocking(settlements.royalty_query)
-    transfer = _blocking(funds.transfer)
-    transfer_query = _blocking(funds.transfer_query)
-    auth_freeze = _blocking(funds.auth_freeze)
-    auth_unfreeze = _blocking(funds.auth_unfreeze)
-    auth_query = _blocking(funds.auth_query)
-    agreement_query = _blocking(agreements.agreement_query)
-    agreement_unsign = _blocking(agreements.agreement_unsign)
-    oauth_token = _blocking(agreements.oauth_token)
-    bill_url = _blocking(bills.bill_url)
-    download_bill = _blocking(bills.download_bill)
+    call = blocking(calls.call)
+    call_v3 = blocking(openapi_v3.call_v3)
+    load_certificate = blocking(calls.load_certificate)
+    precreate = blocking(trades.precreate)
+    pay = blocking(trades.pay)
+    create = blocking(trades.create)
+    query = blocking(trades.query)
+    cancel = blocking(trades.cancel)
+    close = blocking(trades.close)
+    refund = blocking(trades.refund)
+    refund_query = blocking(trades.refund_query)
+    order_settle = blocking(settlements.order_settle)
+    order_settle_query = blocking(settlements.order_settle_query)
+    royalty_bind = blocking(settlements.royalty_bind)
+    royalty_unbind = blocking(settlements.royalty_unbind)
+    royalty_query = blocking(settlements.royalty_query)
+    transfer = blocking(funds.transfer)
+    transfer_query = blocking(funds.transfer_query)
+    auth_freeze = blocking(funds.auth_freeze)
+    auth_unfreeze = blocking(funds.auth_unfreeze)
+    auth_query = blocking(funds.auth_query)
+    agreement_query = blocking(agreements.agreement_query)
+    agreement_unsign = blocking(agreements.agreement_unsign)
+    oauth_token = blocking(agreements.oauth_token)
+    bill_url = blocking(bills.bill_url)
+    download_bill = blocking(bills.download_bill)
 
     def run(self, exchange: Exchange[T]) -> T:
         """Drives any exchange to its result."""
@@ -238,39 +149,39 @@ class AlipayClient(_Shell[SyncTransport, HttpcoreTransport]):
 class AsyncAlipayClient(_Shell[Transport, AiohttpTransport]):
     """Alipay, asynchronous. Use it within one event loop; leave it with `disconnect()` or an `async with`."""
 
-    page_pay = _offline(trades.page_pay)
-    wap_pay = _offline(trades.wap_pay)
-    app_pay = _offline(trades.app_pay)
-    agreement_page_sign = _offline(agreements.agreement_page_sign)
-    verify_notification = _offline(notifications.verify_notification)
-    verify_return = _offline(notifications.verify_return)
+    page_pay = offline(trades.page_pay)
+    wap_pay = offline(trades.wap_pay)
+    app_pay = offline(trades.app_pay)
+    agreement_page_sign = offline(agreements.agreement_page_sign)
+    verify_notification = offline(notifications.verify_notification)
+    verify_return = offline(notifications.verify_return)
 
-    call = _awaitable(calls.call)
-    call_v3 = _awaitable(openapi_v3.call_v3)
-    load_certificate = _awaitable(calls.load_certificate)
-    precreate = _awaitable(trades.precreate)
-    pay = _awaitable(trades.pay)
-    create = _awaitable(trades.create)
-    query = _awaitable(trades.query)
-    cancel = _awaitable(trades.cancel)
-    close = _awaitable(trades.close)
-    refund = _awaitable(trades.refund)
-    refund_query = _awaitable(trades.refund_query)
-    order_settle = _awaitable(settlements.order_settle)
-    order_settle_query = _awaitable(settlements.order_settle_query)
-    royalty_bind = _awaitable(settlements.royalty_bind)
-    royalty_unbind = _awaitable(settlements.royalty_unbind)
-    royalty_query = _awaitable(settlements.royalty_query)
-    transfer = _awaitable(funds.transfer)
-    transfer_query = _awaitable(funds.transfer_query)
-    auth_freeze = _awaitable(funds.auth_freeze)
-    auth_unfreeze = _awaitable(funds.auth_unfreeze)
-    auth_query = _awaitable(funds.auth_query)
-    agreement_query = _awaitable(agreements.agreement_query)
-    agreement_unsign = _awaitable(agreements.agreement_unsign)
-    oauth_token = _awaitable(agreements.oauth_token)
-    bill_url = _awaitable(bills.bill_url)
-    download_bill = _awaitable(bills.download_bill)
+    call = awaitable(calls.call)
+    call_v3 = awaitable(openapi_v3.call_v3)
+    load_certificate = awaitable(calls.load_certificate)
+    precreate = awaitable(trades.precreate)
+    pay = awaitable(trades.pay)
+    create = awaitable(trades.create)
+    query = awaitable(trades.query)
+    cancel = awaitable(trades.cancel)
+    close = awaitable(trades.close)
+    refund = awaitable(trades.refund)
+    refund_query = awaitable(trades.refund_query)
+    order_settle = awaitable(settlements.order_settle)
+    order_settle_query = awaitable(settlements.order_settle_query)
+    royalty_bind = awaitable(settlements.royalty_bind)
+    royalty_unbind = awaitable(settlements.royalty_unbind)
+    royalty_query = awaitable(settlements.royalty_query)
+    transfer = awaitable(funds.transfer)
+    transfer_query = awaitable(funds.transfer_query)
+    auth_freeze = awaitable(funds.auth_freeze)
+    auth_unfreeze = awaitable(funds.auth_unfreeze)
+    auth_query = awaitable(funds.auth_query)
+    agreement_query = awaitable(agreements.agreement_query)
+    agreement_unsign = awaitable(agreements.agreement_unsign)
+    oauth_token = awaitable(agreements.oauth_token)
+    bill_url = awaitable(bills.bill_url)
+    download_bill = awaitable(bills.download_bill)
 
     async def run(self, exchange: Exchange[T]) -> T:
         """Drives any exchange to its result."""

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from cryptography.x509.oid import NameOID
 
 from tongbao.channels.alipay.account import SANDBOX_URL, Account, account_from_credentials
-from tongbao.channels.alipay.calls import Exchange
 from tongbao.channels.alipay.certificates import certificate_from, is_chained
 from tongbao.channels.alipay.errors import AlipayError
 from tongbao.channels.alipay.trades import query
+from tongbao.channels.exchange import Exchange
 from tongbao.crypto import read_source
 from tongbao.domain.errors import (
     ChannelError,

@@ -9,9 +9,10 @@ from typing import cast
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.answers import FundsAuthorised, FundsAuthQueried, TransferQueried, Transferred
-from tongbao.channels.alipay.calls import Exchange, call
+from tongbao.channels.alipay.calls import call
 from tongbao.channels.alipay.orders import checked_number, further
 from tongbao.channels.alipay.values import Amount, yuan
+from tongbao.channels.exchange import Exchange
 from tongbao.domain.errors import InvalidInput
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from tongbao.channels.alipay.account import Account
-from tongbao.channels.alipay.calls import Exchange, Node, check_echoes, distrust, keys_for
+from tongbao.channels.alipay.calls import Node, check_echoes, distrust, keys_for
 from tongbao.channels.alipay.errors import (
     ERROR_FROM_CODE,
     UNKNOWN,
@@ -22,6 +22,7 @@ from tongbao.channels.alipay.errors import (
 )
 from tongbao.channels.alipay.signing import SignType, Unreadable, decrypt_content, encrypt_content, sign, verify
 from tongbao.channels.alipay.values import business_text
+from tongbao.channels.exchange import Exchange
 from tongbao.domain.errors import InvalidInput, OutcomeUnknown
 from tongbao.ports import Reply, Request
 

@@ -8,8 +8,9 @@ from typing import cast
 
 from tongbao.channels.alipay.account import Account
 from tongbao.channels.alipay.answers import ReceiversBound, ReceiversListed, Settled, SettlementQueried
-from tongbao.channels.alipay.calls import Exchange, call
+from tongbao.channels.alipay.calls import call
 from tongbao.channels.alipay.orders import checked_number, further
+from tongbao.channels.exchange import Exchange
 from tongbao.domain.errors import InvalidInput
 
 Receiver = Mapping[str, object]

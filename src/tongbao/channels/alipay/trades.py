@@ -19,10 +19,11 @@ from tongbao.channels.alipay.answers import (
     Refunded,
     RefundQueried,
 )
-from tongbao.channels.alipay.calls import Exchange, Node, call
+from tongbao.channels.alipay.calls import Node, call
 from tongbao.channels.alipay.orders import OrderFields, checked_number, further, order, trade
 from tongbao.channels.alipay.requests import SignedPage, query_text, signed_page, signed_params
 from tongbao.channels.alipay.values import Amount, yuan
+from tongbao.channels.exchange import Exchange
 
 # --- the buyer's browser or app carries the request: nothing is sent here ------------------------------------------
 
