@@ -230,28 +230,10 @@ class Workers:
         self._beaten_at: datetime | None = None
         self._stopping = asyncio.Event()
         self._postponed = Postponed()
-        leases = app.leases
-        self._ask: Lane[JobKey] = Lane(
-            self,
-            "ask",
-            claim=lambda worker_id, room: leases.claim_attempts(worker_id, app.clock.now(), room),
-            key=_itself,
-            work=lambda key: app.asking.pursue(*key),
-            release=leases.release_attempts,
-            pause=ASK_PAUSE,
-            size=64,
-            idle_seconds=0.5,
-        )
-        self._refund: Lane[JobKey] = Lane(
-            self,
-            "refund",
-            claim=lambda worker_id, room: leases.claim_refunds(worker_id, app.clock.now(), room),
-            key=_itself,
-            work=lambda key: app.refunds.pursue(*key),
-            release=leases.release_refunds,
-            pause=REFUND_PAUSE,
-            size=32,
-            idle_seconds=0.5,
+        leases, asking, refunds = app.leases, app.asking, app.refunds
+        self._ask = self._leased("ask", leases.claim_attempts, asking.pursue, leases.release_attempts, ASK_PAUSE, 64)
+        self._refund = self._leased(
+            "refund", leases.claim_refunds, refunds.pursue, leases.release_refunds, REFUND_PAUSE, 32
         )
         self._expire: Lane[JobKey] = Lane(
             self,
@@ -276,6 +258,27 @@ class Workers:
             idle_seconds=0.25,
         )
         self._lanes = (self._ask, self._refund, self._expire, self._deliver)
+
+    def _leased(
+        self,
+        name: str,
+        claim: Callable[[str, datetime, int], Awaitable[list[JobKey]]],
+        pursue: Callable[[str, str, str], Awaitable[object]],
+        release: Release,
+        pause: timedelta,
+        size: int,
+    ) -> Lane[JobKey]:
+        return Lane(
+            self,
+            name,
+            claim=lambda worker_id, room: claim(worker_id, self.app.clock.now(), room),
+            key=_itself,
+            work=lambda key: pursue(*key),
+            release=release,
+            pause=pause,
+            size=size,
+            idle_seconds=0.5,
+        )
 
     @property
     def worker_id(self) -> str:
