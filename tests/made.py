@@ -1,5 +1,6 @@
 """Ready-made domain values, and a few lines to store them: a test says only what it is about."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -117,3 +118,12 @@ async def insert_endpoint(
             url,
             at,
         )
+
+
+async def settle(database: Database) -> None:
+    """Waits until readers may see every event: transaction numbers are the whole server's, so a test that runs beside
+    this one, in a database of its own, can hold the log back for a moment."""
+    held_back = "SELECT 1 FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1"
+    async with asyncio.timeout(30):
+        while await fetch(database, held_back):  # noqa: ASYNC110 - the server has no event to wait for
+            await asyncio.sleep(0.005)

@@ -32,6 +32,7 @@ async def ids(events: Events, page: Page, filters: EventFilter = ALL) -> tuple[l
 async def test_events_are_listed_newest_first_in_pages(database: Database, events: Events) -> None:
     for number in range(1, 6):
         await made.store_events(database, [made.event(number, f"pay_{number}")])
+    await made.settle(database)
     names = [f"evt_{number:06}" for number in (5, 4, 3, 2, 1)]
     assert await ids(events, Page(2)) == (names[:2], True)
     assert await ids(events, Page(2, starting_after=names[1])) == (names[2:4], True)
@@ -43,6 +44,7 @@ async def test_events_are_listed_newest_first_in_pages(database: Database, event
 async def test_events_are_filtered_and_belong_to_their_app(database: Database, events: Events) -> None:
     await made.store_events(database, [made.event(1, "pay_1"), made.event(2, "pay_1", 2), made.event(3, "pay_2")])
     await made.store_events(database, [made.event(4, "pay_1", app_id="app_2")])
+    await made.settle(database)
     assert await ids(events, Page(9), EventFilter(payment_id="pay_1")) == (["evt_000002", "evt_000001"], False)
     created = EventFilter(type=EventType.PAYMENT_CREATED)
     assert await ids(events, Page(9), created) == (["evt_000003", "evt_000001"], False)
@@ -63,12 +65,14 @@ async def test_what_an_older_transaction_may_precede_is_not_listed_yet(database:
         await going_on.wait()
 
     await made.store_events(database, [made.event(1, "pay_1")])
+    await made.settle(database)
     writing = asyncio.create_task(database.transact(slow))
     await started.wait()
     await made.store_events(database, [made.event(3, "pay_fast")])
     listed, fast = await ids(events, Page(9)), await events.event(APP, "evt_000003")
     going_on.set()
     await writing
+    await made.settle(database)
     assert listed == (["evt_000001"], False)
     assert fast.payment_id == "pay_fast"
     assert await ids(events, Page(9, ending_before="evt_000001")) == (["evt_000003", "evt_000002"], False)
@@ -112,6 +116,7 @@ async def test_a_reader_with_a_cursor_skips_nothing(database: Database, events: 
     done = asyncio.Event()
     reading = asyncio.create_task(follow(events, "evt_000000", done))
     written = await asyncio.gather(*(write(database, chance, range(n, n + 25)) for n in (100, 200, 300, 400)))
+    await made.settle(database)
     done.set()
     seen = await reading
     assert len(seen) == len(set(seen))

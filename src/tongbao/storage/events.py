@@ -2,7 +2,8 @@
 
 Order is (xid, id): a transaction's number, then the event's. A transaction that began earlier may commit later, so
 only events below the oldest running transaction are listed; what comes later sorts after them. The price is that one
-long transaction holds the list back (never the deliveries). Among a payment's events it is `sequence` that orders.
+long transaction holds the list back (never the deliveries), and transaction numbers are the whole server's: a database
+beside ours on the same server can do it too. Among a payment's events it is `sequence` that orders.
 """
 
 from collections.abc import Mapping
