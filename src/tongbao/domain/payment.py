@@ -233,10 +233,16 @@ def mismatches(attempt: Attempt, event: AttemptEvent, identity: Identity) -> lis
         found.append("account")
     if stated.seller is not None and identity.seller is not None and stated.seller != identity.seller:
         found.append("seller")
+    if isinstance(event, Paid) and event.refunded is not None and not _refundable(event.refunded, attempt.amount):
+        found.append("refunded")
     reference = getattr(event, "channel_reference", None)
     if reference is not None and attempt.channel_reference not in (None, reference):
         found.append("channel_reference")
     return found
+
+
+def _refundable(refunded: Money, paid: Money) -> bool:
+    return refunded.currency == paid.currency and 0 <= refunded.minor <= paid.minor
 
 
 def believable(attempt: Attempt, event: AttemptEvent, now: datetime) -> AttemptEvent:

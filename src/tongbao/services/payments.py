@@ -17,9 +17,10 @@ from tongbao.domain import refund as refunds
 from tongbao.domain.errors import AmountExceeded, TongbaoError
 from tongbao.domain.event import EventType
 from tongbao.domain.ledger import REFUND_CREATED_POSTING, REFUND_POSTINGS, Posting
+from tongbao.domain.money import Money
 from tongbao.domain.payment import OPEN_ATTEMPT, Attempt, AttemptError, Payment
 from tongbao.domain.refund import Refund, RefundKind, RefundStatus
-from tongbao.domain.report import Accepted, Closed, Declined, Identity, NotFound, Paid, Report
+from tongbao.domain.report import Accepted, Closed, Declined, Identity, NotFound, Paid, RefundDone, Report
 from tongbao.ports import Clock
 from tongbao.ports.store import Answer, Grouping, Key, QuarantineItem, Resolved, Store, Transaction
 from tongbao.services.dossier import Clerk, Dossier, file_dossiers, open_dossiers
@@ -110,6 +111,9 @@ class Payments:
 
     async def _record_batch(self, records: Sequence[Record], tx: Transaction) -> list[Recorded]:
         now = self._clock.now()
+        answered = [(record.app_id, record.answer[0]) for record in records if record.answer is not None]
+        if answered:
+            await tx.read_claims(answered)  # keys are locked before payments, everywhere
         found = await tx.resolve((record.app_id, report.reference) for record in records for report in record.reports)
         before = await open_dossiers(
             tx,
@@ -130,6 +134,8 @@ class Payments:
         known = [t for t in targets if t is not None and t.channel_account_id == record.channel_account_id]
         if len(known) < len(targets) or not known:
             return Recorded(RecordOutcome.UNKNOWN_REFERENCE, ("reference",))
+        if len({target.payment_id for target in known}) > 1:
+            return Recorded(RecordOutcome.CONTRADICTED, ("reference",))
         key = (record.app_id, known[0].payment_id)
         draft = dossiers[key].copy()
         mismatches = self._apply_all(record, known, draft, now)
@@ -166,11 +172,14 @@ class Payments:
         mismatches = domain.mismatches(attempt, event, record.identity)
         if mismatches:
             return mismatches
-        applied = domain.apply_report(draft.payment, attempt, domain.believable(attempt, event, now), now)
+        if record.interruption is None:  # after an interruption 'not found' is our own word, and proves nothing
+            event = domain.believable(attempt, event, now)
+        applied = domain.apply_report(draft.payment, attempt, event, now)
         draft.payment = applied.payment
         draft.attempts[attempt.id] = self._scheduled(attempt, applied.attempt, event, now)
+        gone = event.refunded.minor if isinstance(event, Paid) and event.refunded is not None else 0
         for fact in applied.facts:
-            self._carry_out(fact, draft, now)
+            self._carry_out(fact, draft, now, gone)
         return []
 
     @staticmethod
@@ -184,16 +193,18 @@ class Payments:
             return after
         return replace(after, next_query_at=domain.next_query(after, now))
 
-    def _carry_out(self, fact: domain.Fact, draft: Dossier, now: datetime) -> None:
-        """A fact's consequences, in the same transaction."""
+    def _carry_out(self, fact: domain.Fact, draft: Dossier, now: datetime, gone: int = 0) -> None:
+        """A fact's consequences, in the same transaction. `gone` is what of new money the channel has paid back."""
         match fact:
             case domain.PaymentSucceeded(attempt_id):
                 attempt = draft.attempts[attempt_id]
                 self._clerk.post(draft, Posting.PAID, attempt_id, attempt.channel_account_id, attempt.amount, now)
                 self._clerk.payment_event(draft, EventType.PAYMENT_SUCCEEDED, now)
                 self._want_closed(draft, attempt_id, now)
+                if gone:
+                    self._gone_back(draft, attempt_id, RefundKind.MERCHANT, gone, "paid back at the channel", now)
             case domain.SurplusReceived(attempt_id, late):
-                self._return_surplus(draft, draft.attempts[attempt_id], late, now)
+                self._return_surplus(draft, draft.attempts[attempt_id], late, gone, now)
             case domain.AttemptFailed(attempt_id):
                 view = self._clerk.views.attempt(draft.payment, draft.attempts[attempt_id])
                 self._clerk.event(draft, EventType.ATTEMPT_FAILED, view, now)
@@ -206,30 +217,51 @@ class Payments:
             if attempt_id != paid_attempt_id and attempt.status in OPEN_ATTEMPT:
                 draft.attempts[attempt_id] = replace(attempt, close_wanted=True, next_query_at=now)
 
-    def _return_surplus(self, draft: Dossier, attempt: Attempt, late: bool, now: datetime) -> None:
-        """Late or second money lands in suspense and goes back by itself."""
+    def _return_surplus(self, draft: Dossier, attempt: Attempt, late: bool, gone: int, now: datetime) -> None:
+        """Late or second money lands in suspense and goes back by itself, but for what went back already."""
         kind = EventType.PAYMENT_LATE_SUCCEEDED if late else EventType.PAYMENT_DUPLICATE_SUCCEEDED
-        account = attempt.channel_account_id
-        self._clerk.post(draft, Posting.SURPLUS_PAID, attempt.id, account, attempt.amount, now)
+        self._clerk.post(draft, Posting.SURPLUS_PAID, attempt.id, attempt.channel_account_id, attempt.amount, now)
         self._clerk.event(draft, kind, self._clerk.views.payment(draft.payment, attempt), now)
+        reason = "paid after the payment was closed" if late else "the payment was paid twice"
+        if gone:
+            self._gone_back(draft, attempt.id, RefundKind.SURPLUS, gone, reason, now)
+        if gone < attempt.amount.minor:
+            self._open_refund(draft, attempt.id, RefundKind.SURPLUS, attempt.amount.minor - gone, reason, now)
+
+    def _gone_back(
+        self, draft: Dossier, attempt_id: str, kind: RefundKind, minor: int, reason: str, now: datetime
+    ) -> None:
+        """What the channel paid back of its own accord (a cancel that came too late) is a refund that is done."""
+        refund = self._open_refund(draft, attempt_id, kind, minor, reason, now)
+        self._apply_to_refund(Report(refund.reference, RefundDone()), refund.id, draft, now)
+
+    def _open_refund(
+        self, draft: Dossier, attempt_id: str, kind: RefundKind, minor: int, reason: str, now: datetime
+    ) -> Refund:
+        attempt = draft.attempts[attempt_id]
+        refund_id = self._clerk.ids.make("re")
         refund = Refund(
             app_id=attempt.app_id,
-            id=self._clerk.ids.make("re"),
+            id=refund_id,
             payment_id=attempt.payment_id,
             attempt_id=attempt.id,
-            kind=RefundKind.SURPLUS,
-            refund_no=f"surplus-{attempt.id}",
+            kind=kind,
+            refund_no=f"{kind}-{refund_id}",  # nobody can have taken it
             reference=self._clerk.ids.reference(),
-            amount=attempt.amount,
+            amount=Money(minor, attempt.amount.currency),
             created_at=now,
-            reason="paid after the payment was closed" if late else "the payment was paid twice",
+            reason=reason,
             next_try_at=now,
         )
         draft.attempts[attempt.id] = refunds.reserve(attempt, refund)
         draft.refunds[refund.id] = refund
         draft.new_refunds.append(refund.id)
-        self._clerk.post(draft, REFUND_CREATED_POSTING[refund.kind], refund.id, account, refund.amount, now)
+        if kind is RefundKind.MERCHANT:
+            draft.payment = refunds.resum(draft.payment, refund, (None, refund.status))
+        posting = REFUND_CREATED_POSTING[kind]
+        self._clerk.post(draft, posting, refund.id, attempt.channel_account_id, refund.amount, now)
         self._clerk.refund_event(draft, refund, EventType.REFUND_CREATED, now)
+        return refund
 
     def _conclude(self, draft: Dossier, now: datetime) -> None:
         draft.payment, closed = domain.conclude(draft.payment, list(draft.attempts.values()), now)
