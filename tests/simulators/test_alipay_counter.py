@@ -42,6 +42,13 @@ async def test_the_password_is_given_later(world: World) -> None:
     assert (await world.query("B1"))["trade_status"] == "TRADE_SUCCESS"
 
 
+async def test_who_cannot_pay_later_leaves_it_waiting(world: World) -> None:
+    assert (await show(world, "280250000000000031"))["code"] == "10003"
+    world.clock.advance(10)
+    await world.sandbox.deliver_due()
+    assert (await world.query("B1"))["trade_status"] == "WAIT_BUYER_PAY"
+
+
 async def test_the_password_is_never_given(world: World) -> None:
     assert (await show(world, code("03")))["code"] == "10003"
     cancelled = await world.call(CANCEL, {"out_trade_no": "B1"})

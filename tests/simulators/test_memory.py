@@ -1,14 +1,18 @@
 """What a sandbox remembers when its process is gone: everything that somebody was told."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.simulated import SimClock
 from tests.simulators.merchant import World
+from tongbao.simulators.journal import JournalBusy
 
 
 async def test_everything_is_there_again(clock: SimClock, tmp_path: Path) -> None:
-    world = World(clock, tmp_path)
+    world = World(clock, tmp_path / "first")
     world.shop.answer = b"later"
     await world.paid("T1", "10.00", fault="notification_delayed=60")
     await world.refund("T1", "3.00", "R1")
@@ -21,8 +25,9 @@ async def test_everything_is_there_again(clock: SimClock, tmp_path: Path) -> Non
     token = (await world.call("alipay.open.auth.token.app", biz))["app_auth_token"]
     before = _state(world)
     world.sandbox.bank.flush()  # as the doors do before each answer; then the process is gone
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
 
-    again = World(clock, tmp_path)
+    again = World(clock, tmp_path / "second")
     assert _state(again) == before
     assert again.account["app_private_key_pkcs8_pem"] == world.account["app_private_key_pkcs8_pem"]
     assert again.account["cert"]["alipay_root_cert_sn"] == world.account["cert"]["alipay_root_cert_sn"]
@@ -35,6 +40,14 @@ async def test_everything_is_there_again(clock: SimClock, tmp_path: Path) -> Non
     assert {told["out_trade_no"] for told in again.shop.received} == {"T1", "T2"}
     world.sandbox.close()
     again.sandbox.close()
+
+
+def test_one_sandbox_per_journal(clock: SimClock, tmp_path: Path) -> None:
+    world = World(clock, tmp_path)
+    with pytest.raises(JournalBusy):
+        World(clock, tmp_path)
+    world.sandbox.close()
+    World(clock, tmp_path).sandbox.close()
 
 
 def _state(world: World) -> Any:

@@ -187,7 +187,13 @@ def test_killed_it_still_knows(sandbox: Served, shop: ListeningShop) -> None:
 def test_stopped_it_withdraws(tmp_path: Any) -> None:
     with served(tmp_path) as made:
         keys = made.accounts()["alipay"]["alipay_public_key"]
+        twin = made.run("--port", "0")
+        assert (twin.returncode, "another sandbox" in twin.stderr) == (1, True)
+        hanging = http.client.HTTPConnection(urlsplit(made.url).netloc, timeout=5)
+        query = signed(made.accounts()["alipay"], "alipay.trade.query", {"out_trade_no": "X"})
+        hanging.request("GET", f"/alipay/gateway.do?{query}", headers={"x-sandbox-fault": "reply_never"})
         made.kill(signal.SIGTERM)
+        hanging.close()
         assert not (tmp_path / "sandbox.json").exists()
         gone = made.run("pay", quote("https://qr.alipay.com/x"))
         assert (gone.returncode, "no running sandbox" in gone.stderr) == (1, True)

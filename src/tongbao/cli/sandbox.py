@@ -74,7 +74,13 @@ async def _serve(listener: Any, host: str, home: Path, compress: int | None) -> 
         sandbox = _open(home, transport)
         if compress:
             sandbox.bank.clock.compress(compress)
-        config = uvicorn.Config(sandbox.asgi, log_level="warning", lifespan="off", access_log=False)
+        config = uvicorn.Config(
+            sandbox.asgi,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            timeout_graceful_shutdown=1,  # a connection that a fault leaves without an answer must not hold us
+        )
         loop = asyncio.create_task(sandbox.run())
         presence.announce(home, url, os.getpid())
         for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops at them, then raises them again for us
@@ -92,10 +98,14 @@ async def _serve(listener: Any, host: str, home: Path, compress: int | None) -> 
 def _open(home: Path, transport: Any) -> Any:
     from tongbao.simulators.app import build_sandbox
     from tongbao.simulators.bank import chance_from
+    from tongbao.simulators.journal import JournalBusy
     from tongbao.system import SystemClock, SystemIds
 
     chance = chance_from(SystemIds().random_bytes)
-    return build_sandbox(now=SystemClock().now, chance=chance, transport=transport, data_dir=home / "sandbox")
+    try:
+        return build_sandbox(now=SystemClock().now, chance=chance, transport=transport, data_dir=home / "sandbox")
+    except JournalBusy as error:
+        _fail(f"{error}; stop it, or choose another --data-dir")
 
 
 @app.command()

@@ -13,6 +13,7 @@ import msgspec
 from tongbao.simulators.journal import Journal, Shelf
 
 FAULT_HEADER = "x-sandbox-fault"
+ARGUMENT_MAX = 365 * 86_400
 
 
 class Stage(StrEnum):
@@ -171,6 +172,7 @@ class FaultBoard:
         fault = Fault.named(code)
         if calls is not None and calls < 1:
             raise ValueError("a number of calls is at least 1; leave it away to hold until cleared")
+        _check_argument(argument)
         rule = FaultRule(str(self._next), fault.code, channel, merchant, method, calls, argument)
         self._next += 1
         return self._rules.put(rule.id, rule)
@@ -216,12 +218,19 @@ def _matches(rule: FaultRule, channel: str, merchant: str, method: str) -> bool:
     return all(want in (None, "", have) for want, have in wanted)
 
 
+def _check_argument(argument: float | None) -> None:
+    if argument is not None and not 0 <= argument <= ARGUMENT_MAX:
+        raise ValueError(f"N is a number of seconds from 0 to {ARGUMENT_MAX}")
+
+
 def from_header(text: str) -> list[Struck]:
     """Faults named in a request header: `reply_lost, notification_delayed=60`. Raises ValueError for an unknown one."""
     struck = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
-        code, _, argument = part.partition("=")
-        struck.append(Struck(Fault.named(code).code, float(argument) if argument else None))
+        code, _, number = part.partition("=")
+        argument = float(number) if number else None
+        _check_argument(argument)
+        struck.append(Struck(Fault.named(code).code, argument))
     return struck
 
 

@@ -4,10 +4,11 @@ Rule: a document that changed is `put` on its shelf, and `flush` runs before any
 with -9 has lost nothing that somebody was told. There is no fsync: a crash of the whole machine is not survived.
 """
 
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import BinaryIO, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +17,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 _TABLE = "CREATE TABLE IF NOT EXISTS documents (kind TEXT, key TEXT, body BLOB, PRIMARY KEY (kind, key)) WITHOUT ROWID"
 _UPSERT = "INSERT INTO documents VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body"
 _DELETE = "DELETE FROM documents WHERE kind = ? AND key = ?"
+
+
+class JournalBusy(Exception):
+    """Another process holds this journal; two would forget each other's trades."""
 
 
 class _Dirty(Protocol):
@@ -28,8 +33,10 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._shelves: list[_Dirty] = []
         self._connection: sqlite3.Connection | None = None
+        self._lock: BinaryIO | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(path.with_suffix(".lock"))
             self._connection = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -61,6 +68,20 @@ class Journal:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Holds the lock as long as the file is open, which is until the process ends, however it ends."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise JournalBusy(f"another sandbox is using {path.parent}") from None
+    return file
 
 
 class Shelf(Generic[T]):

@@ -8,6 +8,7 @@ refresh token replaces its pair.
 
 from datetime import datetime, timedelta
 
+from tongbao.crypto import same
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.errors import Failure
 from tongbao.simulators.alipay.holdings import Token
@@ -86,7 +87,7 @@ def merchant_of(book: Book, apps: Apps, token: str, now: datetime) -> App | None
 
 
 def _renewed(book: Book, refresh_token: str) -> Token:
-    found = next((one for one in book.tokens.values() if refresh_token and one.refresh_token == refresh_token), None)
+    found = next((one for one in book.tokens.values() if same(one.refresh_token, refresh_token)), None)
     if found is None:
         raise Failure("isv.refresh-token-invalid", code="40002")
     book.tokens.remove(found.token)

@@ -187,11 +187,14 @@ class Checks:
 
 
 def read_json(text: str, refuse: Callable[[], NoReturn]) -> dict[str, object]:
-    """A JSON object; numbers with a point stay exact. Twice the same name, NaN and bottomless nesting are refused."""
+    """A JSON object; numbers with a point stay exact. Refused are a name that
+    comes twice, NaN, bottomless nesting and half surrogate pairs."""
     if not text:
         return {}
     try:
         value = json.loads(text, parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False, default=str).encode()  # half a surrogate pair is no text
     except (ValueError, ArithmeticError, RecursionError):
         refuse()
     if not isinstance(value, dict):

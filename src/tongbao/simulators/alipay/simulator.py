@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from starlette.routing import BaseRoute
 
+from tongbao.crypto import same
 from tongbao.simulators.alipay import accounts, cashier, in_app, oauth
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.certificates import Authority
@@ -110,7 +111,7 @@ class Alipay:
 
     def agreement(self, token: str) -> Agreement | None:
         """The agreement that a signing page asks for."""
-        return next((one for one in self.book.agreements.values() if one.token == token), None)
+        return next((one for one in self.book.agreements.values() if same(one.token, token)), None)
 
     def agreement_return(self, made: Agreement) -> str:
         """Where the browser goes after signing, with signed parameters; empty if there is no address."""

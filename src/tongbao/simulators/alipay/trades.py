@@ -5,6 +5,7 @@ and by the timer (`expire_due`), whichever comes first. Everything here is synch
 """
 
 import heapq
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from tongbao.simulators.alipay.apps import Apps
@@ -200,8 +201,10 @@ class Book:
     def _pay_later(self, trade: Trade) -> None:
         buyer = self.bank.buyer(trade.buyer_id)
         trade.paid_later_at = None
+        self._store(trade)
         if buyer is not None:
-            self.pay(trade, buyer)
+            with suppress(Failure):  # who cannot pay when the time has come leaves the trade waiting
+                self.pay(trade, buyer)
 
     def _store(self, trade: Trade) -> None:
         self.trades.put(trade.trade_no, trade)

@@ -85,7 +85,10 @@ class OpenApi:
             status, fields = 500 if failure.code == "20000" else 400, _error_body(failure.sub_code)
         except GatewayError as error:
             return _refusal(403, _short(error.sub_code), SUB_MESSAGES.get(error.sub_code, error.sub_code))
-        return self._signed(call, status, fields)
+        answer = self._signed(call, status, fields)
+        if slow := find(call.faults, Fault.SLOW):
+            answer.delay_seconds = slow.number(3)
+        return answer
 
     def _accept(self, raw: RawRequest) -> tuple[Call, Handler]:
         if not raw.headers.get("authorization", "").startswith(SCHEME):
