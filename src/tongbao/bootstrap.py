@@ -44,6 +44,7 @@ from tongbao.storage.events import Events
 from tongbao.storage.group_commit import GroupCommit
 from tongbao.storage.invariants import Broken, find_broken
 from tongbao.storage.leases import Leases as LeaseStore
+from tongbao.storage.pushes import PushRelay
 from tongbao.storage.queries import Queries
 from tongbao.storage.webhooks import Webhooks as WebhookStore
 from tongbao.system import SystemClock, SystemIds
@@ -148,9 +149,11 @@ async def build(
     ids: Ids | None = None,
     transport: Transport | None = None,
     database: Database | None = None,
+    serves: bool = False,
 ) -> App:
     """Builds the services. `database` is given by tests, which own it; otherwise it is opened here and closed with
-    the App. Raises Misconfigured for a deployment that cannot work."""
+    the App. A process that `serves` pages or works hears of other processes' changes. Raises Misconfigured for a
+    deployment that cannot work."""
     ids = ids or SystemIds()
     closing: list[Callable[[], Awaitable[None]]] = []
     if database is None:
@@ -169,6 +172,10 @@ async def build(
     sender = WebhookSender(allowed_networks=settings.webhook_allowed_networks)
     closing.append(sender.close)
     app = _assemble(settings, clock, ids, transport, database, vault, views, sender)
+    if serves:
+        relay = PushRelay(database, ids.token(), app.pushes.wake)
+        app.pushes.relay = relay.relay
+        background.add(asyncio.create_task(relay.run()))
     app.closing, app.background = closing, background
     return app
 
@@ -188,7 +195,7 @@ def _assemble(
     metrics, pushes, reading, clerk = Metrics(), Pushes(), Queries(database), Clerk(ids, views)
     accounts = Accounts(AccountStore(database), vault, channel_kinds(), transport, clock, ids)
     payments = Payments(database, grouping, clock, clerk, pushes)
-    creation = Creation(database, grouping, clock, ids, views)
+    creation = Creation(database, grouping, clock, ids, views, pushes)
     attempts = Attempts(database, grouping, clock, ids, views, accounts, creation, payments)
     refunds = Refunds(database, grouping, clock, ids, clerk, accounts, payments, pushes, metrics)
     asking = Asking(reading, clock, views, accounts, payments, metrics)

@@ -235,29 +235,35 @@ class Workers:
         self._refund = self._leased(
             "refund", leases.claim_refunds, refunds.pursue, leases.release_refunds, REFUND_PAUSE, 32
         )
-        self._expire: Lane[JobKey] = Lane(
+        self._expire = self._expiring()
+        self._deliver = self._delivering()
+        self._lanes = (self._ask, self._refund, self._expire, self._deliver)
+
+    def _expiring(self) -> Lane[JobKey]:
+        return Lane(
             self,
             "expire",
             claim=self._claim_expired,
             key=_itself,
-            work=lambda key: app.asking.expire(key[0], key[1]),
+            work=lambda key: self.app.asking.expire(key[0], key[1]),
             release=self._postponed.release,
             pause=EXPIRE_PAUSE,
             size=256,
             idle_seconds=1.0,
         )
-        self._deliver: Lane[DueDelivery] = Lane(
+
+    def _delivering(self) -> Lane[DueDelivery]:
+        return Lane(
             self,
             "deliver",
             claim=self._claim_deliveries,
             key=lambda due: due.key,
-            work=app.delivery.deliver,
-            release=leases.release_deliveries,
+            work=self.app.delivery.deliver,
+            release=self.app.leases.release_deliveries,
             pause=None,
             size=512,
             idle_seconds=0.25,
         )
-        self._lanes = (self._ask, self._refund, self._expire, self._deliver)
 
     def _leased(
         self,

@@ -84,7 +84,7 @@ async def _serve(settings: "Settings", with_workers: bool) -> None:
 
     configure_logs(settings)
     sock = listen(settings.host, settings.port)
-    services = await build(settings)
+    services = await build(settings, serves=True)
     try:
         print(f"tongbao gateway on {settings.public_url} ({settings.mode} mode), API reference at /docs", flush=True)
         await serve_until_stopped([(build_gateway(services), sock)], services if with_workers else None)
@@ -97,7 +97,7 @@ async def _work(settings: "Settings") -> None:
     from tongbao.cli.servers import configure_logs, serve_until_stopped
 
     configure_logs(settings)
-    services = await build(settings)
+    services = await build(settings, serves=True)
     try:
         print("tongbao workers are running", flush=True)
         await serve_until_stopped([], services)

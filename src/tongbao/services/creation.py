@@ -14,6 +14,7 @@ from tongbao.domain.payment import Attempt, Payment
 from tongbao.ports import Clock, Ids
 from tongbao.ports.store import Answer, Claim, Grouping, Key, Store, Transaction
 from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim, in_progress
+from tongbao.services.pushes import Pushes
 from tongbao.services.views import Views, encoded
 
 
@@ -43,11 +44,12 @@ class Created:
 class Creation:
     """Creates payments in groups."""
 
-    def __init__(self, store: Store, grouping: Grouping, clock: Clock, ids: Ids, views: Views) -> None:
+    def __init__(self, store: Store, grouping: Grouping, clock: Clock, ids: Ids, views: Views, pushes: Pushes) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._views = views
+        self._pushes = pushes
         self._queue = grouping(self._execute, in_flight_max=2)
 
     async def create(self, payment: Payment, attempt: Attempt | None, intent: Intent | None) -> Created:
@@ -56,43 +58,48 @@ class Creation:
         return await self._queue.submit(Create(payment, attempt, intent, body, self._ids.make("evt")))
 
     async def _execute(self, commands: Sequence[Create]) -> Sequence[Created | TongbaoError]:
-        return await self._store.transact(partial(self._create_batch, commands))
+        results, deliveries = await self._store.transact(partial(self._create_batch, commands))
+        if deliveries:
+            self._pushes.wake(())
+        return results
 
-    async def _create_batch(self, commands: Sequence[Create], tx: Transaction) -> list[Created | TongbaoError]:
+    async def _create_batch(
+        self, commands: Sequence[Create], tx: Transaction
+    ) -> tuple[list[Created | TongbaoError], int]:
+        """The results, and how many deliveries came to be."""
         now = self._clock.now()
         verdicts = await claim(tx, [_claim(command) for command in commands], now)
         going = [command for command, verdict in zip(commands, verdicts, strict=True) if verdict is None]
-        fresh, existing = await self._insert(tx, going)
+        fresh, existing, deliveries = await self._insert(tx, going)
         results: list[Created | TongbaoError] = []
         for command, verdict in zip(commands, verdicts, strict=True):
             results.append(self._result(command, verdict, results, fresh, existing))
         await self._settle_claims(tx, commands, verdicts, results)
-        return results
+        return results, deliveries
 
     async def _insert(
         self, tx: Transaction, going: Sequence[Create]
-    ) -> tuple[dict[Key, Create], dict[Key, tuple[Payment, Attempt | None]]]:
-        """The commands that made their payment, and the payments that were there before, by order_no."""
+    ) -> tuple[dict[Key, Create], dict[Key, tuple[Payment, Attempt | None]], int]:
+        """The commands that made their payment, the payments that were there before, by order_no, and deliveries."""
         firsts: dict[Key, Create] = {}
         for command in going:
             firsts.setdefault((command.payment.app_id, command.payment.order_no), command)
         if not firsts:
-            return {}, {}
+            return {}, {}, 0
         inserted = await tx.insert_payments([command.payment for command in firsts.values()])
         fresh = {key: command for key, command in firsts.items() if key in inserted}
-        if fresh:
-            await self._insert_what_follows(tx, list(fresh.values()))
+        deliveries = await self._insert_what_follows(tx, list(fresh.values())) if fresh else 0
         lost = firsts.keys() - inserted
         existing = await self._read_existing(tx, lost) if lost else {}
-        return fresh, existing
+        return fresh, existing, deliveries
 
     @staticmethod
-    async def _insert_what_follows(tx: Transaction, created: Sequence[Create]) -> None:
+    async def _insert_what_follows(tx: Transaction, created: Sequence[Create]) -> int:
         attempts = [command.attempt for command in created if command.attempt is not None]
         if attempts:
             await tx.insert_attempts(attempts)
         kind = EventType.PAYMENT_CREATED
-        await tx.insert_events(
+        return await tx.insert_events(
             [Event(c.payment.app_id, c.event_id, kind, c.payment.id, 1, c.body, c.payment.created_at) for c in created]
         )
 

@@ -110,7 +110,6 @@ async def create_account(call: Call) -> Answer:
 
 
 async def list_accounts(call: Call) -> Answer:
-    call.refuse_unknown_query()
     accounts = await call.services.accounts.list_accounts(call.app.id)
     return answer_list([account_view(call, account) for account in accounts], more=False)
 
@@ -141,7 +140,6 @@ async def check_account(call: Call) -> Answer:
 
 
 async def list_methods(call: Call) -> Answer:
-    call.refuse_unknown_query()
     views: list[msgspec.Struct] = [
         MethodView(
             id=offer.method,
@@ -160,7 +158,6 @@ async def list_methods(call: Call) -> Answer:
 
 
 async def list_balances(call: Call) -> Answer:
-    call.refuse_unknown_query()
     balances = await call.services.reading.balances(call.app.id)
     views: list[msgspec.Struct] = [
         BalanceView("balance", b.kind, b.channel_account_id, b.currency, b.minor) for b in balances

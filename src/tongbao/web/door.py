@@ -66,11 +66,6 @@ class Call:
     body: bytes
     intent: Intent | None
 
-    def refuse_unknown_query(self, *known: str) -> None:
-        for name in self.query:
-            if name not in known:
-                raise InvalidInput(f"unknown query parameter {name!r}", param=name, code="unknown_field")
-
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -201,7 +196,7 @@ class Door:
             method=method,
             path=path,
             params=params,
-            query=_query(query) if query else {},
+            query=_query(query, route.queries) if query else {},
             body=body,
             intent=_intent(key, method, path, body) if key is not None and method == "POST" else None,
         )
@@ -246,7 +241,8 @@ def content_type_of(status: int) -> bytes:
     return PROBLEM if status >= 400 else JSON
 
 
-def _query(raw: bytes) -> dict[str, str]:
+def _query(raw: bytes, known: Sequence[str]) -> dict[str, str]:
+    """Each parameter once, and only those that the route knows."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
@@ -255,6 +251,8 @@ def _query(raw: bytes) -> dict[str, str]:
     for name, value in pairs:
         if "\x00" in name or "\x00" in value:
             raise InvalidInput("a text may not contain NUL", param=name.replace("\x00", ""), code="invalid_text")
+        if name not in known:
+            raise InvalidInput(f"unknown query parameter {name!r}", param=name, code="unknown_field")
         if values.setdefault(name, value) != value:
             raise InvalidInput(f"query parameter {name!r} is given twice", param=name)
     return values
