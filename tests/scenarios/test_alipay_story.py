@@ -247,3 +247,15 @@ async def test_a_lost_answer_leaves_the_outcome_unknown(street: Street) -> None:
     assert (status, problem["outcome"]) == (424, "unknown")
     status, again = await street.call("POST", path, {"method": "alipay_qr"}, idempotency_key="k")
     assert (status, again) == (424, problem)
+
+
+async def test_a_code_that_has_died_is_not_shown_again(street: Street) -> None:
+    """Alipay's QR lives two hours, this payment a day: the same method makes a new code then."""
+    payment = await street.order(method="alipay_qr", expires_in=86_400)
+    path = f"/v1/payments/{payment['id']}/attempts"
+    street.clock.advance(hours=1, minutes=59)
+    assert (await street.call("POST", path, {"method": "alipay_qr"}))[0] == 200
+    street.clock.advance(minutes=2)
+    status, fresh = await street.call("POST", path, {"method": "alipay_qr"})
+    assert (status, fresh["latest_attempt"]["id"] != payment["latest_attempt"]["id"]) == (201, True)
+    assert fresh["next_action"]["content"] != payment["next_action"]["content"]

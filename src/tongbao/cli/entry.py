@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tongbao.cli import admin, keys, money, running, sandbox
+from tongbao.cli import admin, doctor, keys, money, running, sandbox
 
 app = typer.Typer(
     help="Tongbao 通宝: one payment API for Alipay, WeChat Pay, UnionPay and Stripe that never loses a payment.",
@@ -19,6 +19,7 @@ app.add_typer(sandbox.app, name="sandbox")
 app.command("migrate")(admin.migrate)
 app.command("verify")(admin.verify)
 app.command("bench")(admin.bench)
+app.add_typer(doctor.app, name="doctor")
 app.add_typer(keys.app, name="keys")
 app.add_typer(admin.apps, name="apps")
 app.add_typer(admin.accounts, name="accounts")

@@ -24,7 +24,7 @@ class NextActionKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class NextAction:
     """`url` + `form` for redirect (form: action and fields, where the channel wants a posted form), `content` for
-    qr_code, `params` for sdk; nothing for wait."""
+    qr_code, `params` for sdk; nothing for wait. `valid_until` is there where it dies before the attempt's deadline."""
 
     kind: NextActionKind
     url: str | None = None
@@ -32,6 +32,7 @@ class NextAction:
     form_fields: dict[str, str] | None = None
     content: str | None = None
     params: dict[str, str] | None = None
+    valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class Attempts:
             domain.refuse_unless_payable(dossier.payment, now)
         except TongbaoError as refused:
             return refused
-        held = _held(dossier, command.method)
+        held = _held(dossier, command.method, now)
         if held is not None:
             return Begun(dossier.payment, held, calling=False)
         return Begun(dossier.payment, _add(dossier, command, now), calling=True)
@@ -242,11 +242,13 @@ class Attempts:
         return encoded(self._views.payment(recorded.payment, recorded.latest))
 
 
-def _held(dossier: Dossier, method: str) -> Attempt | None:
+def _held(dossier: Dossier, method: str, now: datetime) -> Attempt | None:
     """The open attempt by this method whose next action still holds."""
     for attempt in dossier.attempts.values():
         if attempt.method == method and attempt.status in OPEN_ATTEMPT and not attempt.close_wanted:
-            return attempt if attempt.next_action is not None else None
+            action = attempt.next_action
+            if action is not None and (action.valid_until is None or now < action.valid_until):
+                return attempt
     return None
 
 

@@ -6,6 +6,7 @@ same lists, so a column cannot be forgotten in one of them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -243,7 +244,9 @@ def _action_from(text: str | None) -> NextAction | None:
     if text is None:
         return None
     fields = from_json(text)
-    return NextAction(**{**fields, "kind": NextActionKind(fields["kind"])})
+    until = fields.get("valid_until")
+    moment = None if until is None else datetime.fromisoformat(until)
+    return NextAction(**{**fields, "kind": NextActionKind(fields["kind"]), "valid_until": moment})
 
 
 def _error(error: AttemptError | None) -> str | None:

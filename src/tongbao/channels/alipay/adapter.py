@@ -7,7 +7,7 @@ says is reported.
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from tongbao.channels.alipay import doctor, mapping
 from tongbao.channels.alipay.account import PRODUCTION_URL, account_from_credentials
@@ -45,6 +45,8 @@ from tongbao.ports import (
     Transport,
 )
 
+QR_LIFE = timedelta(hours=2)
+"""A precreated QR dies after this, whatever the trade's deadline."""
 _ANSWERS = {
     Acknowledgement.ACCEPTED: b"success",
     Acknowledgement.REFUSED: b"fail",
@@ -93,7 +95,9 @@ class Alipay:
 
     async def _create_qr(self, attempt: AttemptRequest) -> AttemptEvent:
         answer = await self._client.precreate(**mapping.request_for_order(attempt))
-        return Accepted(next_action=NextAction(NextActionKind.QR_CODE, content=answer["qr_code"]))
+        until = attempt.created_at + QR_LIFE
+        short = until if until < attempt.expires_at else None
+        return Accepted(next_action=NextAction(NextActionKind.QR_CODE, content=answer["qr_code"], valid_until=short))
 
     async def _create_app(self, attempt: AttemptRequest) -> AttemptEvent:
         order = self._client.app_pay(**mapping.request_for_order(attempt))
