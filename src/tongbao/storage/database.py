@@ -49,7 +49,8 @@ class Database:
         Raises DataRefused for values that PostgreSQL refuses, and StorageUnavailable when it is away; its outcome is
         unknown when the connection was lost during COMMIT.
         """
-        for run in range(RUNS_MAX):
+        raced = False
+        for _ in range(RUNS_MAX):
             try:
                 return await self._transact_once(work)
             except CONTENTION:
@@ -57,8 +58,9 @@ class Database:
             except (CommitUnknown, *REFUSED, *AWAY) as error:
                 if not is_refused(error):
                     raise away(error) from error
-                if run == 0 and isinstance(error, asyncpg.UniqueViolationError):
-                    continue  # another transaction was first; the second run reads its row
+                if not raced and isinstance(error, asyncpg.UniqueViolationError):
+                    raced = True  # another transaction was first; the next run reads its row
+                    continue
                 raise DataRefused from error
         raise StorageUnavailable("too much contention; try again shortly")
 
@@ -81,11 +83,14 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection for single statements; raises StorageUnavailable when the database is away."""
+        """A connection for single statements; raises StorageUnavailable when the database is away, and DataRefused for
+        a value that it cannot take (a NUL in an address, a date before our era)."""
         try:
             async with self.pool.acquire() as connection:
                 yield connection
-        except AWAY as error:
+        except (*REFUSED, *AWAY) as error:
+            if is_refused(error):
+                raise DataRefused from error
             raise away(error) from error
 
     async def now(self) -> datetime:
