@@ -1,9 +1,10 @@
 """Group commit: many commands, one transaction. The batch is the unit; one is a batch of one.
 
 Rule 1: idle, the first command goes at once; while a batch is in flight the next one gathers. No timer is waited for.
-Rule 2: a refused item is a value and hurts no neighbour. An error that PostgreSQL raises for the data of one item
-        rolls the batch back and it is bisected; deadlock and serialization failures run again (in the store); a
-        connection lost during COMMIT gives everyone `unknown` (safe: every command has a natural key).
+Rule 2: a refused item is a value and hurts no neighbour. An error that PostgreSQL raises for the data of one item, or
+        a bug that one item meets, rolls the batch back and it is bisected; deadlock and serialization failures run
+        again (in the store); a connection lost during COMMIT gives everyone `unknown` (safe: every command has a
+        natural key).
 Rule 3: results are handed out after the commit, to waiters that are still there.
 """
 
@@ -17,6 +18,9 @@ from tongbao.storage.failures import DataRefused
 
 C = TypeVar("C")
 R = TypeVar("R")
+
+BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+"""What a broken assumption about one item looks like. It crashes that request, and not its neighbours'."""
 
 
 class GroupCommit(Generic[C, R]):
@@ -78,17 +82,17 @@ class GroupCommit(Generic[C, R]):
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():
                 continue
-            if isinstance(result, TongbaoError):
+            if isinstance(result, Exception):
                 future.set_exception(result)
             else:
                 future.set_result(result)
 
-    async def _settle(self, commands: Sequence[C]) -> Sequence[R | TongbaoError]:
+    async def _settle(self, commands: Sequence[C]) -> Sequence[R | Exception]:
         try:
             return await self._execute(commands)
         except StorageUnavailable as error:
             return [error] * len(commands)
-        except DataRefused as error:
+        except (DataRefused, *BUGS) as error:
             if len(commands) == 1:
                 return [error]
             middle = len(commands) // 2
