@@ -106,10 +106,13 @@ class Creation:
     @staticmethod
     async def _read_existing(tx: Transaction, lost: set[Key]) -> dict[Key, tuple[Payment, Attempt | None]]:
         payments = await tx.payments_by_order_no(lost)
-        latest: dict[str, Attempt] = {}
+        shown: dict[str, Attempt] = {}
+        settled = {payment.settled_attempt_id for payment in payments.values()}
         for attempt in await tx.attempts_of((p.app_id, p.id) for p in payments.values()):
-            latest[attempt.payment_id] = attempt
-        return {key: (payment, latest.get(payment.id)) for key, payment in payments.items()}
+            before = shown.get(attempt.payment_id)
+            if before is None or before.id not in settled:  # the one that settled it, else the newest
+                shown[attempt.payment_id] = attempt
+        return {key: (payment, shown.get(payment.id)) for key, payment in payments.items()}
 
     def _result(
         self,

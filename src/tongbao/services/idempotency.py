@@ -15,6 +15,7 @@ from tongbao.ports.store import Answer, Claim, Key, Store, StoredClaim, Transact
 
 TAKEOVER_AFTER = timedelta(seconds=60)
 KEPT_FOR = timedelta(hours=24)
+LOOKS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +113,21 @@ async def claim(tx: Transaction, claims: Sequence[Claim | None], now: datetime) 
 
 
 async def _judge_heads(tx: Transaction, heads: dict[Key, Claim], now: datetime) -> dict[Key, Verdict]:
-    lost = heads.keys() - await tx.insert_claims(list(heads.values()))
-    if not lost:
-        return {}
-    verdicts: dict[Key, Verdict] = {
-        key: _judge(heads[key], stored, now) for key, stored in (await tx.read_claims(lost)).items()
-    }
+    """Verdicts of the keys that were there before. One that goes away while we look (given back, purged) is claimed
+    again; one that keeps doing so is left to its caller's next try."""
+    verdicts: dict[Key, Verdict] = {}
+    wanted = dict(heads)
+    for _ in range(LOOKS_MAX):
+        lost = wanted.keys() - await tx.insert_claims(list(wanted.values()))
+        stored = await tx.read_claims(lost) if lost else {}
+        verdicts |= {key: _judge(heads[key], found, now) for key, found in stored.items()}
+        wanted = {key: heads[key] for key in lost if key not in stored}
+        if not wanted:
+            break
     taken_over = [key for key, verdict in verdicts.items() if verdict is None]
     if taken_over:
         await tx.renew_claims(taken_over, now)
-    return verdicts
+    return verdicts | {key: in_progress() for key in wanted}
 
 
 def _repeat(wanted: Claim, head: Claim, first: int, verdict: Verdict) -> Verdict:
