@@ -108,6 +108,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int = BODY_BYTES_MAX)
             raise TooLarge
         message = await receive()
         body += message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise Malformed("the connection ended before the body did")
     if len(body) > limit:
         raise TooLarge
     return body
