@@ -118,10 +118,15 @@ def _keks(settings: Settings, ids: Ids) -> list[bytes]:
 
 def _own_key(path: Path, ids: Ids) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
+    if not path.exists():
+        new = path.with_name(f"{path.name}.{ids.token(8)}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(ids.random_bytes(32).hex())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first
+            os.link(new, path)
+        new.unlink()
     return bytes.fromhex(path.read_text())
 
 
