@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.simulators.merchant import HOST, World
+from tests.simulators.merchant import HOST, World, key_number
+from tongbao.crypto import RsaPrivateKey
 from tongbao.simulators.browser import Page
 from tongbao.simulators.faults import Fault
 from tongbao.simulators.texts import _TEXTS
@@ -169,6 +170,27 @@ async def test_lists_by_api(world: World) -> None:
     assert (sent["notifications"][0]["state"], sent["notifications"][0]["tries"][0]["status"]) == ("delivered", 200)
     _, accounts = await api(world, "GET", "/_sandbox/accounts")
     assert accounts["alipay"]["app_id"] == world.account["app_id"]
+
+
+async def test_an_application_brings_its_own_key(world: World) -> None:
+    path, key = "/_sandbox/alipay/apps/9021000100000077", key_number(88)
+    for order, reason in (
+        ({"public_key": "nonsense"}, "public_key"),
+        ({"public_key": RsaPrivateKey.generate(1024).public().pem()}, "2048"),
+        ({"aes_key": "c2hvcnQ="}, "16 bytes"),
+        ({"triggers": "never"}, "2026"),
+        ({"private_key": "x"}, "private_key"),
+    ):
+        status, told = await api(world, "POST", path, order)
+        assert (status, reason in told["error"]) == (400, True), told
+    assert (await api(world, "POST", "/_sandbox/alipay/apps/me", {}))[0] == 400
+    assert (await api(world, "POST", path, {}, sec_fetch_site="cross-site"))[0] == 403
+    status, app = await api(world, "POST", path, {"public_key": key.public().pem(), "triggers": "all", "name": "茶"})
+    assert (status, app["triggers"], app["seller_name"]) == (200, "all", "茶")
+    world.account["app_id"], world.key = app["app_id"], key
+    assert (await world.query("T1"))["sub_code"] == "ACQ.TRADE_NOT_EXIST"
+    _, listed = await api(world, "GET", "/_sandbox/alipay/apps")
+    assert app["app_id"] in {one["app_id"] for one in listed["apps"]}
 
 
 async def test_static_files(world: World) -> None:

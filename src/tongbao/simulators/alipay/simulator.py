@@ -12,6 +12,7 @@ from tongbao.crypto import same
 from tongbao.simulators.alipay import accounts, cashier, in_app, oauth
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.certificates import Authority
+from tongbao.simulators.alipay.console import Console
 from tongbao.simulators.alipay.errors import SUB_MESSAGES, Failure
 from tongbao.simulators.alipay.gateway import CHANNEL, Gateway
 from tongbao.simulators.alipay.holdings import Agreement
@@ -58,7 +59,7 @@ class Alipay:
         }
 
     def routes(self) -> list[BaseRoute]:
-        return cashier.routes(self, self._pages)
+        return [*cashier.routes(self, self._pages), *Console(self).routes()]
 
     # --- the buyer's side
 
