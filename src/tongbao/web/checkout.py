@@ -68,7 +68,6 @@ class Checkout:
         self._watches = watches
         self._pages = pages.Pages()
         self._names: dict[str, str] = {}
-        self._insecure = not services.settings.public_url.startswith("https://")
 
     # --- handlers
 
@@ -121,7 +120,7 @@ class Checkout:
         action = snapshot.view.next_action
         if snapshot.shown.state is not PageState.REDIRECT or action is None or action.form is None:
             return self._redirect(self._address(request))
-        head = pages.headers(script=POST_SCRIPT_HASH, insecure_forms=self._insecure)
+        head = pages.headers(script=POST_SCRIPT_HASH, insecure_forms=not snapshot.view.livemode)
         return self._pages.page(
             "checkout/post.html", head=head, form=action.form, script=POST_SCRIPT, **self._words(request, snapshot)
         )
@@ -207,7 +206,7 @@ class Checkout:
         return self._pages.page(
             "checkout/page.html",
             status,
-            pages.headers(insecure_forms=self._insecure),
+            pages.headers(insecure_forms=not snapshot.view.livemode),
             view=view,
             shown=shown,
             merchant=merchant,

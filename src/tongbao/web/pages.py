@@ -3,8 +3,7 @@ that is not ours.
 
 `form-action` is the one opening: Chromium checks every hop of a redirect that answers a form, and a buyer who chose a
 method is redirected to the channel, which redirects on among hosts that only the channel knows. So a form may end at
-any https address (and at http where this gateway itself is served over http, as on a developer's machine); its
-`action` is always our own.
+any https address (for a test payment at http too: sandboxes are served so); its `action` is always our own.
 """
 
 from collections.abc import Mapping

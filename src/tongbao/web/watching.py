@@ -73,6 +73,7 @@ class Watches:
     def __init__(self, services: App) -> None:
         self._services = services
         self._looks: dict[str, Look] = {}
+        self._kept_max = KEPT_MAX
         self._watches: dict[str, Watch] = {}
 
     # --- looking
@@ -82,11 +83,16 @@ class Watches:
         now = asyncio.get_running_loop().time()
         look = self._looks.get(payment_id)
         if look is None or look.began + age_seconds_max <= now:
-            if len(self._looks) >= KEPT_MAX:
-                self._looks = {k: kept for k, kept in self._looks.items() if kept.began + LOOK_SECONDS > now}
+            self._forget_old(now)
             look = self._looks[payment_id] = Look(now, asyncio.create_task(self._read(payment_id)))
             look.task.add_done_callback(_heard)
         return await asyncio.shield(look.task)
+
+    def _forget_old(self, now: float) -> None:
+        """Now and then: each time twice as many as were fresh the last time."""
+        if len(self._looks) >= self._kept_max:
+            self._looks = {k: kept for k, kept in self._looks.items() if kept.began + LOOK_SECONDS > now}
+            self._kept_max = max(KEPT_MAX, 2 * len(self._looks))
 
     async def _read(self, payment_id: str) -> Snapshot:
         payment, latest = await self._services.reading.payment_by_id(payment_id)
