@@ -4,6 +4,7 @@ The real services on real PostgreSQL, the real adapters, the simulators with the
 and the sockets are replaced. Two gateways' worth of transport: the gateway calls the sandbox, the sandbox notifies it.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -37,12 +38,14 @@ def credentials_for(channel: str, accounts: Any) -> dict[str, str]:
 
 
 class Net(AsgiTransport):
-    """Hosts are added when they exist; `sent` keeps what was sent; `cut = "refused"` makes the sandbox unreachable."""
+    """Hosts are added when they exist; `sent` keeps what was sent; `cut = "refused"` makes the sandbox unreachable.
+    `meanwhile` happens once, when the sandbox has answered and the gateway has not heard it yet."""
 
     def __init__(self) -> None:
         super().__init__({})
         self.sent: list[Request] = []
         self.cut = ""
+        self.meanwhile: Callable[[Reply], Awaitable[None]] | None = None
 
     def add(self, host: str, app: Any) -> None:
         self._apps[host] = app
@@ -51,7 +54,11 @@ class Net(AsgiTransport):
         self.sent.append(request)
         if self.cut == "refused" and urlsplit(request.url).netloc == SANDBOX:
             raise ChannelUnavailable("connection refused")
-        return await super().send(request)
+        reply = await super().send(request)
+        if self.meanwhile is not None and urlsplit(request.url).netloc == SANDBOX:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile(reply)
+        return reply
 
 
 class Street:

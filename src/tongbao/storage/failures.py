@@ -9,7 +9,7 @@ import asyncpg
 
 from tongbao.domain.errors import InvalidInput, Outcome, StorageUnavailable
 
-REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 """The server refuses the value; what the driver itself cannot encode is recognised by `is_refused`."""
 CONTENTION = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 AWAY = (
