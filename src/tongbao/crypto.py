@@ -1,7 +1,8 @@
 """Cryptographic building blocks on top of `cryptography`: RSA keys, AES, HMAC, digests, certificates. Knows no channel.
 
 Keys are loaded once and reused (a checked load costs a hundred times a signature). A private key may come as PEM
-(PKCS#1 or PKCS#8), as one line of base64 without armour, with CRLF, as text, bytes or a path.
+(PKCS#1 or PKCS#8), as one line of base64 without armour, with CRLF, as text, bytes or a path. SM2 needs the extra
+`tongbao[gm]`, which is imported when the first SM2 key is read.
 """
 
 import base64
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -268,3 +270,121 @@ def sha256_hex(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+# --- SM2, SM3, SM4 -----------------------------------------------------------------------------------------------
+
+_TAG_LENGTH = 16
+
+
+def sm3(data: bytes) -> bytes:
+    """The SM3 digest, 32 bytes."""
+    digest = hashes.Hash(hashes.SM3())
+    digest.update(data)
+    return digest.finalize()
+
+
+def sm4_gcm_encrypt(key: bytes, nonce: bytes, plain: bytes, associated: bytes = b"") -> bytes:
+    """Cipher text with its 16-byte tag behind it."""
+    encryptor = Cipher(algorithms.SM4(key), modes.GCM(nonce)).encryptor()
+    encryptor.authenticate_additional_data(associated)
+    return encryptor.update(plain) + encryptor.finalize() + encryptor.tag
+
+
+def sm4_gcm_decrypt(key: bytes, nonce: bytes, cipher: bytes, associated: bytes = b"") -> bytes:
+    """Raises ValueError when key, nonce, associated data or text do not belong together."""
+    text, tag = cipher[:-_TAG_LENGTH], cipher[-_TAG_LENGTH:]
+    decryptor = Cipher(algorithms.SM4(key), modes.GCM(nonce, tag)).decryptor()
+    decryptor.authenticate_additional_data(associated)
+    try:
+        return decryptor.update(text) + decryptor.finalize()
+    except InvalidTag:
+        raise ValueError("authentication tag mismatch") from None
+
+
+def _tongsuo() -> Any:
+    """The extra's modules, or KeyUnreadable that says how to get them."""
+    try:
+        from tongsuopy.crypto import hashes as sm_hashes  # noqa: PLC0415 - an extra, paid for by who uses SM2
+        from tongsuopy.crypto import serialization as sm_serialization  # noqa: PLC0415
+        from tongsuopy.crypto.asymciphers import ec  # noqa: PLC0415
+    except ImportError:
+        raise KeyUnreadable("SM2 keys need the extra: pip install 'tongbao[gm]'") from None
+    return sm_serialization, ec.ECDSA(sm_hashes.SM3())
+
+
+class Sm2PublicKey:
+    """An SM2 public key that verifies SM2-with-SM3 signatures (DER, under the standard's default identity)."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self._algorithm = _tongsuo()[1]
+
+    @classmethod
+    def load(cls, source: KeySource) -> "Sm2PublicKey":
+        """From SubjectPublicKeyInfo, PEM or bare base64; raises KeyUnreadable."""
+        serialization_, _ = _tongsuo()
+        try:
+            return cls(serialization_.load_der_public_key(der_from(source)))
+        except (ValueError, TypeError) as error:
+            raise KeyUnreadable("not an SM2 public key") from error
+
+    @classmethod
+    def from_certificate(cls, der: bytes) -> "Sm2PublicKey":
+        """The key of a certificate that `cryptography` reads but whose curve it does not know."""
+        return cls.load(_public_key_der(der))
+
+    def verify(self, signature: bytes, data: bytes) -> bool:
+        """True when `signature` is this key's over `data`; never raises for a bad one."""
+        try:
+            self._key.verify(signature, data, self._algorithm)
+        except Exception:  # its InvalidSignature and its parser's errors have no ancestor in common but this
+            return False
+        return True
+
+
+class Sm2PrivateKey:
+    """An SM2 private key that signs. Prints as ***."""
+
+    def __init__(self, key: Any) -> None:
+        self._key = key
+        self._algorithm = _tongsuo()[1]
+
+    @classmethod
+    def load(cls, source: KeySource) -> "Sm2PrivateKey":
+        """From PKCS#8, PEM or bare base64; raises KeyUnreadable."""
+        serialization_, _ = _tongsuo()
+        try:
+            return cls(serialization_.load_der_private_key(der_from(source), None))
+        except (ValueError, TypeError) as error:
+            raise KeyUnreadable("not an unencrypted SM2 private key (expected PKCS#8)") from error
+
+    def sign(self, data: bytes) -> bytes:
+        """SM2 with SM3, DER."""
+        signature: bytes = self._key.sign(data, self._algorithm)
+        return signature
+
+    def public(self) -> Sm2PublicKey:
+        return Sm2PublicKey(self._key.public_key())
+
+    def __repr__(self) -> str:
+        return "Sm2PrivateKey(***)"
+
+
+def _public_key_der(certificate: bytes) -> bytes:
+    """The SubjectPublicKeyInfo of a certificate: the seventh member of its first member (the sixth without version)."""
+    _, start, _ = _der_element(certificate, 0)
+    _, at, _ = _der_element(certificate, start)
+    skip = 6 if certificate[at] == 0xA0 else 5
+    for _ in range(skip):
+        at = _der_element(certificate, at)[2]
+    return certificate[at : _der_element(certificate, at)[2]]
+
+
+def _der_element(data: bytes, at: int) -> tuple[int, int, int]:
+    """(tag, where its content begins, where it ends) of the DER element at `at`."""
+    length, start = data[at + 1], at + 2
+    if length & 0x80:
+        size = length & 0x7F
+        length, start = int.from_bytes(data[start : start + size], "big"), start + size
+    return data[at], start, start + length

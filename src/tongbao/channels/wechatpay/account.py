@@ -199,9 +199,7 @@ def _apiv3_key(text: str) -> Apiv3Key:
     return Apiv3Key(key)
 
 
-def _public_key(
-    key_id: str | None, source: KeySource | None, own: SigningKey, scheme: Scheme
-) -> WechatKey | None:
+def _public_key(key_id: str | None, source: KeySource | None, own: SigningKey, scheme: Scheme) -> WechatKey | None:
     if not key_id and not source:
         return None
     if not source:

@@ -29,6 +29,10 @@ PAUSE_EMPTY = timedelta(seconds=5)
 """The same while there is no key at all: without a first list nothing can be verified."""
 
 
+class ListUndecryptable(MessageNotTrusted):
+    """The certificate list does not decrypt with the APIv3 key; is it the one set in the merchant console?"""
+
+
 @dataclass(frozen=True, slots=True)
 class WechatKey:
     """One key of WeChat's. The public key of public-key mode has no end."""
@@ -142,10 +146,8 @@ def _read_one(entry: Mapping[str, Any], decryption_key: bytes, roots: tuple[x509
         )
         certificate = load_certificates(pem)[0]
         key = key_from_certificate(certificate)
-    except Unreadable as error:
-        raise MessageNotTrusted(
-            f"a platform certificate cannot be decrypted: {error}; is the APIv3 key right?"
-        ) from None
+    except Unreadable:
+        raise ListUndecryptable from None
     except (KeyError, TypeError, AttributeError, ValueError):
         raise MessageNotTrusted("the certificate list holds what is no certificate") from None
     if normal_serial(str(entry.get("serial_no", ""))) != key.serial:

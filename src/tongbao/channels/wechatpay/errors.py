@@ -1,4 +1,4 @@
-"""What an error answer of WeChat Pay means: which error it is, what is certain, and what to do next. Tables and classes.
+"""What an error answer of WeChat Pay means: which error it is, what is certain, what to do next. Tables and classes.
 
 WechatPayError (a ChannelError)     http_status, channel_code, detail, next_step, signed
 ├── WechatPayDeclined               a definite no, nothing was executed (a ChannelDeclined)
@@ -6,8 +6,8 @@ WechatPayError (a ChannelError)     http_status, channel_code, detail, next_step
 └── WechatPayOutcomeUnknown         perhaps executed: ask before anything else (an OutcomeUnknown)
 
 Rule: the HTTP status says whether it is an error, the code says which; a code that is in no table is never a no, it is
-an unknown outcome. Texts are never looked at. Spellings vary (`ORDER_NOT_EXIST`, `ORDERNOTEXIST`), so codes are compared
-without underscores. Source: the error model and the error lists of each call of the protocol.
+an unknown outcome. Texts are never looked at. Spellings vary (`ORDER_NOT_EXIST`, `ORDERNOTEXIST`), so codes are
+compared without underscores. Source: the error model and the error lists of each call of the protocol.
 """
 
 from collections.abc import Mapping
