@@ -69,12 +69,14 @@ def _run(main: "Coroutine[Any, Any, None]") -> None:
 
 def listen(host: str, port: int) -> "socket.socket":
     """A listening socket; fails with advice when the port is taken."""
+    import os
     import socket
 
     try:
         return socket.create_server((host, port), backlog=2048, reuse_port=False)
     except OSError as error:
-        fail(f"cannot listen on {host}:{port}: {error.strerror}. Is another one running? Choose another --port.", 4)
+        why = os.strerror(error.errno) if error.errno else str(error)
+        fail(f"cannot listen on {host}:{port}: {why}. Is another one running? Choose another --port.", 4)
 
 
 async def _serve(settings: "Settings", with_workers: bool) -> None:

@@ -15,6 +15,7 @@ import uvicorn
 
 from tongbao.bootstrap import App
 from tongbao.config import Settings
+from tongbao.web.app import Gateway
 from tongbao.workers import Workers
 
 GC_THRESHOLDS = (50_000, 20, 50)
@@ -75,7 +76,9 @@ async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: Ap
         tasks.append(working)
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    for server in servers:
+    for server, (app, _) in zip(servers, apps, strict=True):
+        if isinstance(app, Gateway):
+            app.stop()
         server.should_exit = True
     if working is not None:
         working.cancel()

@@ -146,7 +146,7 @@ class Asking:
         recorded = await self._record(payment, attempt, opened, event)
         now = self._clock.now()
         if isinstance(event, Accepted) and self._unwanted(payment, attempt, now):
-            closing = attempt_request(payment, attempt, self._views.notify_url(opened.account.id))
+            closing = attempt_request(payment, attempt, self._views)
             closed = await outcome_of(opened.channel.close(closing))
             if not isinstance(closed, AttemptError):
                 recorded = await self._record(payment, attempt, opened, closed)
@@ -161,7 +161,7 @@ class Asking:
         return over or attempt.close_wanted or now >= attempt.expires_at
 
     async def _query(self, payment: Payment, attempt: Attempt, opened: OpenAccount) -> AttemptEvent | AttemptError:
-        request = attempt_request(payment, attempt, self._views.notify_url(opened.account.id))
+        request = attempt_request(payment, attempt, self._views)
         event = await outcome_of(opened.channel.query(request))
         self._metrics.channel_call(attempt.channel, "query", "interrupted" if isinstance(event, AttemptError) else "ok")
         if isinstance(event, AttemptError):

@@ -215,7 +215,7 @@ class Attempts:
     ) -> Answered:
         """Calls the channel and records what it says. With `failure_is_answer` an interrupted call's key is left to
         the caller, whose answer is the failure."""
-        request = attempt_request(payment, attempt, self._views.notify_url(opened.account.id))
+        request = attempt_request(payment, attempt, self._views)
         answer = await outcome_of(opened.channel.create(request))
         interruption: AttemptError | None = None
         event: AttemptEvent

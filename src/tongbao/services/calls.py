@@ -12,13 +12,19 @@ from tongbao.domain.payment import Attempt, AttemptError, Payment
 from tongbao.domain.refund import Refund
 from tongbao.domain.report import Declined
 from tongbao.ports import AttemptRequest, RefundRequest
+from tongbao.services.views import Views
 
 E = TypeVar("E")
 
 
-def attempt_request(payment: Payment, attempt: Attempt, notify_url: str) -> AttemptRequest:
-    """What a channel is told about an attempt."""
+def attempt_request(payment: Payment, attempt: Attempt, views: Views) -> AttemptRequest:
+    """What a channel is told about an attempt.
+
+    The buyer comes back to the shop when the shop chose the method and named an address; otherwise to the checkout
+    page that sent the buyer there, which knows when the money is in and links on to the shop.
+    """
     buyer = payment.buyer or {}
+    from_shop = payment.return_url if payment.method is not None else None
     return AttemptRequest(
         reference=attempt.reference,
         method=attempt.method,
@@ -26,8 +32,8 @@ def attempt_request(payment: Payment, attempt: Attempt, notify_url: str) -> Atte
         subject=payment.subject,
         expires_at=attempt.expires_at,
         created_at=attempt.created_at,
-        notify_url=notify_url,
-        return_url=payment.return_url,
+        notify_url=views.notify_url(attempt.channel_account_id),
+        return_url=from_shop or views.checkout_url(payment.id),
         channel_reference=attempt.channel_reference,
         buyer_id=buyer.get("id"),
         buyer_ip=buyer.get("ip"),

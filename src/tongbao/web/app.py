@@ -26,6 +26,7 @@ class Gateway:
         self._notify = NotifyDoor(services)
         self._stream = StreamDoor(services, watches)
         self._others = others
+        self.stop = watches.stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -73,7 +73,7 @@ class StreamDoor:
         with self._watches.page(snapshot) as (watch, woken):
             gone = asyncio.create_task(_until_gone(receive, woken))
             try:
-                while not gone.done():
+                while not gone.done() and not self._watches.stopping:
                     shown = watch.shown
                     if shown.version != shows:
                         shows = shown.version

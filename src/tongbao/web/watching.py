@@ -75,6 +75,14 @@ class Watches:
         self._looks: dict[str, Look] = {}
         self._kept_max = KEPT_MAX
         self._watches: dict[str, Watch] = {}
+        self.stopping = False
+
+    def stop(self) -> None:
+        """The server stops: open pages are told at once; they come back by themselves."""
+        self.stopping = True
+        for watch in self._watches.values():
+            for woken in watch.pages:
+                woken.set()
 
     # --- looking
 
