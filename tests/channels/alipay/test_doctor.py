@@ -225,6 +225,10 @@ def test_what_the_gateway_says(world: World, credentials: dict[str, str], answer
         (NOTIFY_URL, 400, ChannelUnavailable("refused"), "notify_url_unreachable"),
         ("shop.test/notify", 400, None, "notify_url_wrong"),
         ("https://shop.test/a b", 400, None, "notify_url_wrong"),
+        ("http://192.168.1.7/notify", 200, None, "notify_url_unreachable"),
+        ("http://100.64.0.1/notify", 200, None, "notify_url_unreachable"),
+        ("http://localhost:8000/notify", 200, None, "notify_url_unreachable"),
+        (NOTIFY_URL, 200, OutcomeUnknown("reset"), "notify_url_unreachable"),
         (NOTIFY_URL, 200, None, "notify_url_answers"),
     ],
 )

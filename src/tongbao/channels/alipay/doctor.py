@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -19,7 +20,6 @@ from tongbao.channels.alipay.certificates import certificate_from, is_chained
 from tongbao.channels.alipay.errors import AlipayError
 from tongbao.channels.alipay.trades import query
 from tongbao.channels.exchange import Exchange
-from tongbao.crypto import read_source
 from tongbao.domain.errors import (
     ChannelError,
     ChannelUnavailable,
@@ -32,8 +32,11 @@ from tongbao.ports import Clock, Finding, Reply, Request
 
 T = TypeVar("T")
 
-RSA_OID = b"BgkqhkiG9w0BAQEF"
+RSA_OID = "BgkqhkiG9w0BAQEF"
 """As it stands in the base64 of a PKCS#8 key, and not of a PKCS#1 one."""
+_ARMOURED = re.compile(r"-----BEGIN (RSA )?PRIVATE KEY-----([^-]*)")
+_OWNER = re.compile(r"(?:^|-)(\d{10,})$")
+"""An app certificate's common name is `<seller id>-<app id>`."""
 FORM = "application/x-www-form-urlencoded"
 PROBE_NUMBER = "TONGBAO_CHECK_NO_SUCH_TRADE"
 """A trade that nobody makes."""
@@ -101,7 +104,8 @@ def examine(credentials: Mapping[str, str], clock: Clock, notify_url: str | None
     except InvalidInput as error:
         return [*found, _finding_from_credential(error)]
     found += _about_certificates(credentials, account)
-    found += yield from probe(account)
+    if not any(finding.level == "error" for finding in found):  # else a refusal would only be its consequence
+        found += yield from probe(account)
     if notify_url is not None:
         found.append((yield from _about_notify_url(notify_url, account)))
     return found
@@ -134,7 +138,7 @@ _CODE_FROM_PARAM: dict[str | None, tuple[str, str]] = {
 
 def _finding_from_credential(error: InvalidInput) -> Finding:
     code, advice = _CODE_FROM_PARAM.get(error.param, (error.code, ""))
-    return Finding("error", code, error.message, advice)
+    return Finding("error", code, f"{error.message[:1].upper()}{error.message[1:]}.", advice)
 
 
 def _about_address(url: str) -> list[Finding]:
@@ -147,12 +151,11 @@ def _about_address(url: str) -> list[Finding]:
 
 def _about_private_key(credentials: Mapping[str, str]) -> list[Finding]:
     """A key whose armour names another form than it has: it is read here, and refused by stricter tools."""
-    lines = read_source(credentials.get("private_key", "").encode()).split()
-    body = b"".join(
-        line for line in lines if not line.startswith(b"-") and line not in (b"RSA", b"PRIVATE", b"KEY-----")
-    )
-    says_pkcs1, is_pkcs8 = b"RSA" in lines[1:2], RSA_OID in body[:80]
-    if b"-----BEGIN" not in lines[:1] or says_pkcs1 != is_pkcs8:
+    armoured = _ARMOURED.match(credentials.get("private_key", "").strip())
+    if armoured is None:
+        return []
+    says_pkcs1, is_pkcs8 = armoured[1] is not None, RSA_OID in "".join(armoured[2].split())[:80]
+    if says_pkcs1 != is_pkcs8:
         return []
     said, real = ("PKCS#1", "PKCS#8") if says_pkcs1 else ("PKCS#8", "PKCS#1")
     text = f"The private key's first line says {said}, and its content is {real}."
@@ -167,7 +170,7 @@ def _about_certificates(credentials: Mapping[str, str], account: Account) -> lis
     found = []
     name = certificate_from(credentials["app_cert"].strip().encode())[0].subject
     common = [str(one.value) for one in name.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    owner = re.search(r"-(\d{10,})$", common[0]) if common else None
+    owner = _OWNER.search(common[0]) if common else None
     if owner and owner[1] != account.app_id:
         text = f"The app certificate was made for app {owner[1]}, not for {account.app_id}."
         found.append(Finding("error", "app_cert_wrong", text, _CODE_FROM_PARAM["app_cert"][1]))
@@ -215,7 +218,8 @@ def _about_clock(reply: Reply, clock: Clock) -> list[Finding]:
     lead = clock.now() - theirs
     if abs(lead) <= CLOCK_SKEW_MAX:
         return []
-    text = f"This machine's clock is {abs(lead)} {'ahead of' if lead > timedelta(0) else 'behind'} the gateway's."
+    distance = timedelta(seconds=round(abs(lead).total_seconds()))
+    text = f"This machine's clock is {distance} {'ahead of' if lead > timedelta(0) else 'behind'} the gateway's."
     return [Finding("error", "clock_off", text, "Set the clock (NTP); the time zone does not matter.")]
 
 
@@ -227,11 +231,15 @@ def _about_notify_url(url: str, account: Account) -> Exchange[Finding]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s<>]", url):
         return Finding("error", "notify_url_wrong", f"{url!r} is no address for Alipay.", "Give an http(s) address.")
+    if _is_private(parts.hostname) and not _is_private(urlsplit(account.gateway_url).hostname or ""):
+        text = f"{parts.hostname} is an address of your own network; Alipay cannot reach it."
+        return Finding("error", code, text, "Give a public address, or forward one to this machine.")
     try:
         reply = yield Request("POST", url, {"content-type": FORM}, b"", account.timeouts)
     except ChannelError as error:
         advice = "Alipay must reach it from the internet: check DNS, firewall and the proxy in front of the server."
-        return Finding("error", code, error.message, advice)
+        failed = "cannot be reached" if isinstance(error, ChannelUnavailable) else "does not answer"
+        return Finding("error", code, f"The notification address {failed}, seen from this machine.", advice)
     if 300 <= reply.status < 400:
         text = f"The notification address redirects (HTTP {reply.status}); Alipay does not follow."
         return Finding("error", code, text, "Give the address that it redirects to.")
@@ -239,6 +247,14 @@ def _about_notify_url(url: str, account: Account) -> Exchange[Finding]:
         text = f"The notification address answers HTTP {reply.status}: nobody receives there."
         return Finding("error", code, text, "Route this address to the gateway.")
     return Finding("ok", "notify_url_answers", "The notification address answers, seen from this machine.")
+
+
+def _is_private(host: str) -> bool:
+    """Whether a literal address (or `localhost`) lies in somebody's own network; names are not resolved."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local"))
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from tongbao.crypto import RsaPrivateKey, certificate_pem, load_certificates
-from tongbao.simulators.alipay.apps import CERT_APP_ID, Apps
+from tongbao.simulators.alipay.apps import CERT_APP_ID, CERT_SELLER_ID, Apps
 from tongbao.simulators.alipay.errors import Failure
 from tongbao.simulators.alipay.model import App
 from tongbao.simulators.alipay.request import Call
@@ -59,8 +59,8 @@ class Authority:
         issuer = Issuer(middle, bank.key("alipay_middle_key").key)
         self.alipay_pem = bank.pem("alipay_leaf", lambda: self._leaf("Alipay Sandbox 1", apps.alipay_key, issuer))
         self.next_pem = bank.pem("alipay_leaf_next", lambda: self._leaf("Alipay Sandbox 2", self._next_key, issuer))
-        app_key = apps.private_key(CERT_APP_ID)
-        self.app_pem = bank.pem("alipay_app_leaf", lambda: self._leaf(CERT_APP_ID, app_key, issuer))
+        app_key, app_name = apps.private_key(CERT_APP_ID), f"{CERT_SELLER_ID}-{CERT_APP_ID}"
+        self.app_pem = bank.pem("alipay_app_leaf", lambda: self._leaf(app_name, app_key, issuer))
         self.alipay_sn, self.next_sn = self._sn(self.alipay_pem), self._sn(self.next_pem)
         self.app_sn, self.root_sn = self._sn(self.app_pem), root_sn(roots)
         self._app_ends_at = load_certificates(self.app_pem)[0].not_valid_after_utc
