@@ -246,7 +246,7 @@ async def test_stopping_waits_for_what_is_in_flight(database: Database, app: Fak
 async def test_what_does_not_finish_is_ended_and_given_back(
     database: Database, app: FakeApp, clock: SimClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tongbao.workers.STOP_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("tongbao.workers.lane.STOP_SECONDS_MAX", 0.01)
     await store_due_attempts(database, 1)
 
     async def stuck(_: JobKey) -> None:
@@ -285,7 +285,7 @@ async def test_work_goes_on_when_the_database_is_back(
     database: Database, clock: SimClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows of the claim whose answer was lost come back, because the worker goes on under another name."""
-    monkeypatch.setattr("tongbao.workers.AWAY_SECONDS", 0.01)
+    monkeypatch.setattr("tongbao.workers.loops.AWAY_SECONDS", 0.01)
     interrupted: Any = Interrupted(Leases(database))
     app = FakeApp(clock, interrupted)
     workers = Workers(app, "w")

@@ -14,7 +14,7 @@ from socket import socket
 from typing import TYPE_CHECKING, Any
 
 from tongbao.cli.output import fail
-from tongbao.cli.running import listen
+from tongbao.cli.servers import listen
 
 if TYPE_CHECKING:
     from tongbao.bootstrap import App as Services

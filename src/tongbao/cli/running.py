@@ -7,7 +7,6 @@ import typer
 from tongbao.cli.output import fail, fail_with
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Coroutine
 
     from tongbao.config import Settings
@@ -67,21 +66,9 @@ def _run(main: "Coroutine[Any, Any, None]") -> None:
         fail(str(error), 4)
 
 
-def listen(host: str, port: int) -> "socket.socket":
-    """A listening socket; fails with advice when the port is taken."""
-    import os
-    import socket
-
-    try:
-        return socket.create_server((host, port), backlog=2048, reuse_port=False)
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
-        fail(f"cannot listen on {host}:{port}: {why}. Is another one running? Choose another --port.", 4)
-
-
 async def _serve(settings: "Settings", with_workers: bool) -> None:
     from tongbao.bootstrap import build
-    from tongbao.cli.servers import configure_logs, serve_until_stopped
+    from tongbao.cli.servers import configure_logs, listen, serve_until_stopped
     from tongbao.web.app import build_gateway
 
     configure_logs(settings)

@@ -3,17 +3,19 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from socket import socket
+from socket import create_server, socket
 from typing import Any
 
 import structlog
 import uvicorn
 
 from tongbao.bootstrap import App
+from tongbao.cli.output import fail
 from tongbao.config import Settings
 from tongbao.web.app import Gateway
 from tongbao.workers import Workers
@@ -58,6 +60,15 @@ class _Server(uvicorn.Server):
 
     def capture_signals(self) -> Any:
         return nullcontext()
+
+
+def listen(host: str, port: int) -> socket:
+    """A listening socket; fails with advice when the port is taken."""
+    try:
+        return create_server((host, port), backlog=2048)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        fail(f"cannot listen on {host}:{port}: {why}. Is another one running? Choose another --port.", 4)
 
 
 async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: App | None) -> None:
