@@ -1,6 +1,7 @@
 """Payments with open attempts on real PostgreSQL, and reports recorded on them as if a channel had spoken."""
 
 import asyncio
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +27,13 @@ def record_of(
 
 def paid_in(attempt: Attempt, **more: Any) -> Paid:
     return Paid(Stated(attempt.amount, ME.account), **more)
+
+
+def seeded() -> random.Random:
+    """A seed of its own for each run, printed when the test fails."""
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    return random.Random(seed)
 
 
 class Book:

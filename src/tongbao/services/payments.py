@@ -5,7 +5,7 @@ batches, under the payment's lock, together with everything that it causes: even
 of surplus money, the close of a payment, the kept answer of an idempotency key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -112,8 +112,7 @@ class Payments:
     async def _record_batch(self, records: Sequence[Record], tx: Transaction) -> list[Recorded]:
         now = self._clock.now()
         answered = [(record.app_id, record.answer[0]) for record in records if record.answer is not None]
-        if answered:
-            await tx.read_claims(answered)  # keys are locked before payments, everywhere
+        held = await tx.read_claims(answered) if answered else {}  # keys are locked before payments, everywhere
         found = await tx.resolve((record.app_id, report.reference) for record in records for report in record.reports)
         before = await open_dossiers(
             tx,
@@ -124,7 +123,7 @@ class Payments:
         results = [self._decide(record, found, after, now) for record in records]
         await file_dossiers(tx, before, after)
         await self._note_notifications(tx, records, results, now)
-        await self._answer(tx, records, results)
+        await self._answer(tx, records, results, held.keys())
         return results
 
     def _decide(
@@ -345,10 +344,12 @@ class Payments:
             created_at=now,
         )
 
-    async def _answer(self, tx: Transaction, records: Sequence[Record], results: Sequence[Recorded]) -> None:
+    async def _answer(
+        self, tx: Transaction, records: Sequence[Record], results: Sequence[Recorded], held: Collection[Key]
+    ) -> None:
         answers = []
         for record, result in zip(records, results, strict=True):
-            if record.answer is not None and result.payment is not None:
+            if record.answer is not None and result.payment is not None and (record.app_id, record.answer[0]) in held:
                 key, status = record.answer
                 body = encoded(self._clerk.views.payment(result.payment, result.latest))
                 answers.append(Answer(record.app_id, key, status, body, result.payment.id))

@@ -23,6 +23,7 @@ class Database:
     def __init__(self, pool: Any) -> None:
         self.pool = pool
         self.transactions = 0
+        self.contentions = 0
 
     @classmethod
     async def connect(cls, url: str, *, connections_max: int = 12) -> "Database":
@@ -54,7 +55,7 @@ class Database:
             try:
                 return await self._transact_once(work)
             except CONTENTION:
-                continue
+                self.contentions += 1
             except (CommitUnknown, *REFUSED, *AWAY) as error:
                 if not is_refused(error):
                     raise away(error) from error
