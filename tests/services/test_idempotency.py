@@ -72,7 +72,7 @@ async def test_64_at_once_with_each_of_60_keys(street: Street) -> None:
 async def test_16_at_once_with_a_channel_call_make_one_attempt(street: Street) -> None:
     answers = await asyncio.gather(*(create(street, "k", method="alipay_qr") for _ in range(16)))
     done = [body for status, body in answers if status == 201]
-    assert {body["code"] for status, body in answers if status == 409} == {"idempotency_in_progress"}
+    assert {body["code"] for status, body in answers if status == 409} <= {"idempotency_in_progress"}
     assert len(done) + sum(status == 409 for status, _ in answers) == 16
     status, again = await create(street, "k", method="alipay_qr")
     assert (status, [again] * len(done)) == (201, done)
@@ -203,3 +203,23 @@ async def test_an_order_asked_for_again_shows_the_attempt_that_paid_it(street: S
     assert again == await street.payment(payment)
     assert again["latest_attempt"]["id"] == payment["latest_attempt"]["id"] != other["latest_attempt"]["id"]
     assert msgspec.json.decode(msgspec.json.encode(again))["method"] == "alipay_qr"
+
+
+async def test_one_key_is_one_attempt_although_its_first_caller_died(street: Street) -> None:
+    """Taken over after 60 s it is answered from the attempt that it began, whatever became of that: a second charge
+    under one key would be ours to explain."""
+    payment = await street.order(method=None)
+    path = f"/v1/payments/{payment['id']}/attempts"
+    street.fault("reply_lost", method="alipay.trade.precreate")
+    body = {"method": "alipay_qr"}
+    status, _ = await street.call("POST", path, body, idempotency_key="k")
+    assert status == 424
+    await street.rows("UPDATE idempotency_keys SET status = NULL, body = NULL, object_id = (SELECT id FROM attempts)")
+    street.clock.advance(61)
+    for _ in range(2):
+        status, again = await street.call("POST", path, body, idempotency_key="k")
+        assert status == 200
+        assert again["latest_attempt"]["error"]["outcome"] == "unknown"
+    assert await count(street, "attempts") == 1
+    status, other = await street.call("POST", path, body, idempotency_key="another")
+    assert (status, other["next_action"]["type"]) == (201, "qr_code")

@@ -21,7 +21,7 @@ from tongbao.services.accounts import Accounts, OpenAccount, refuse_unknown_opti
 from tongbao.services.calls import as_declined, attempt_request, outcome_of
 from tongbao.services.creation import Creation
 from tongbao.services.dossier import Dossier, file_dossiers, open_dossiers
-from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim, in_progress
+from tongbao.services.idempotency import Intent, Replay, SameAs, TakenOver, Verdict, claim, goes_on, in_progress
 from tongbao.services.payments import Payments, Record, Recorded
 from tongbao.services.views import Views, encoded
 
@@ -167,10 +167,12 @@ class Attempts:
     ) -> Begun | Replay | TongbaoError:
         if isinstance(verdict, SameAs):
             return in_progress()
-        if verdict is not None:
+        if isinstance(verdict, Replay | TongbaoError):
             return verdict
         if dossier is None:
             return errors.NotFound(f"no payment {command.payment_id}")
+        if isinstance(verdict, TakenOver) and verdict.object_id in dossier.attempts:
+            return Begun(dossier.payment, dossier.attempts[verdict.object_id], calling=False)  # one key, one attempt
         try:
             domain.refuse_unless_payable(dossier.payment, now)
         except TongbaoError as refused:
@@ -190,7 +192,7 @@ class Attempts:
         """An attempt that existed is the answer already; the key of a refused one is given back."""
         answers, dropped = [], []
         for command, verdict, result in zip(commands, verdicts, results, strict=True):
-            if verdict is not None or command.intent is None:
+            if not goes_on(verdict) or command.intent is None:
                 continue
             if isinstance(result, TongbaoError):
                 dropped.append((command.app_id, command.intent.key))
@@ -284,4 +286,4 @@ def _attempt(command: Begin, payment: Payment, now: datetime) -> Attempt:
 def _claim(command: Begin, now: datetime) -> Claim | None:
     if command.intent is None:
         return None
-    return Claim(command.app_id, command.intent.key, command.intent.fingerprint, now, command.payment_id)
+    return Claim(command.app_id, command.intent.key, command.intent.fingerprint, now, command.attempt_id)

@@ -13,7 +13,7 @@ from tongbao.domain.event import Event, EventType
 from tongbao.domain.payment import Attempt, Payment
 from tongbao.ports import Clock, Ids
 from tongbao.ports.store import Answer, Claim, Grouping, Key, Store, Transaction
-from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim, in_progress
+from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim, goes_on, in_progress
 from tongbao.services.pushes import Pushes
 from tongbao.services.views import Views, encoded
 
@@ -69,7 +69,7 @@ class Creation:
         """The results, and how many deliveries came to be."""
         now = self._clock.now()
         verdicts = await claim(tx, [_claim(command) for command in commands], now)
-        going = [command for command, verdict in zip(commands, verdicts, strict=True) if verdict is None]
+        going = [command for command, verdict in zip(commands, verdicts, strict=True) if goes_on(verdict)]
         fresh, existing, deliveries = await self._insert(tx, going)
         results: list[Created | TongbaoError] = []
         for command, verdict in zip(commands, verdicts, strict=True):
@@ -153,7 +153,7 @@ class Creation:
         """Keys whose payment existed already get that answer; the key of a refused order is given back."""
         answers, dropped = [], []
         for command, verdict, result in zip(commands, verdicts, results, strict=True):
-            if verdict is not None or command.intent is None:
+            if not goes_on(verdict) or command.intent is None:
                 continue
             app_id, key = command.payment.app_id, command.intent.key
             if isinstance(result, TongbaoError):

@@ -88,11 +88,23 @@ class SameAs:
     index: int
 
 
-Verdict = None | Replay | SameAs | TongbaoError
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The command goes on in place of one that never answered; `object_id` is what that one had begun to make."""
+
+    object_id: str | None
+
+
+Verdict = None | TakenOver | Replay | SameAs | TongbaoError
+
+
+def goes_on(verdict: Verdict) -> bool:
+    """True for a command that is to be carried out and answered."""
+    return verdict is None or isinstance(verdict, TakenOver)
 
 
 async def claim(tx: Transaction, claims: Sequence[Claim | None], now: datetime) -> list[Verdict]:
-    """For each command: None to go on, what to answer with instead, or the conflict to refuse with."""
+    """For each command: None or TakenOver to go on, what to answer with instead, or the conflict to refuse with."""
     firsts: dict[Key, int] = {}
     heads: dict[Key, Claim] = {}
     for index, wanted in enumerate(claims):
@@ -124,7 +136,7 @@ async def _judge_heads(tx: Transaction, heads: dict[Key, Claim], now: datetime) 
         wanted = {key: heads[key] for key in lost if key not in stored}
         if not wanted:
             break
-    taken_over = [key for key, verdict in verdicts.items() if verdict is None]
+    taken_over = [key for key, verdict in verdicts.items() if isinstance(verdict, TakenOver)]
     if taken_over:
         await tx.renew_claims(taken_over, now)
     return verdicts | {key: in_progress() for key in wanted}
@@ -133,7 +145,7 @@ async def _judge_heads(tx: Transaction, heads: dict[Key, Claim], now: datetime) 
 def _repeat(wanted: Claim, head: Claim, first: int, verdict: Verdict) -> Verdict:
     if wanted.fingerprint != head.fingerprint:
         return _mismatch()
-    return SameAs(first) if verdict is None else verdict
+    return SameAs(first) if goes_on(verdict) else verdict
 
 
 def in_progress() -> IdempotencyConflict:
@@ -143,14 +155,14 @@ def in_progress() -> IdempotencyConflict:
     )
 
 
-def _judge(wanted: Claim, stored: StoredClaim, now: datetime) -> Replay | TongbaoError | None:
+def _judge(wanted: Claim, stored: StoredClaim, now: datetime) -> Replay | TongbaoError | TakenOver:
     if stored.fingerprint != wanted.fingerprint:
         return _mismatch()
     if stored.status is not None and stored.body is not None:
         return Replay(stored.status, stored.body, stored.object_id)
     if now - stored.created_at < TAKEOVER_AFTER:
         return in_progress()
-    return None
+    return TakenOver(stored.object_id)
 
 
 def _mismatch() -> IdempotencyConflict:

@@ -24,7 +24,7 @@ from tongbao.ports.store import Answer, Claim, Grouping, Key, Queue, Store, Tran
 from tongbao.services.accounts import Accounts, OpenAccount
 from tongbao.services.calls import outcome_of, refund_request
 from tongbao.services.dossier import Clerk, Dossier, file_dossiers, open_dossiers
-from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim
+from tongbao.services.idempotency import Intent, Replay, SameAs, Verdict, claim, goes_on
 from tongbao.services.metrics import Metrics
 from tongbao.services.payments import Payments, Record
 from tongbao.services.pushes import Pushes
@@ -199,7 +199,7 @@ class Refunds:
     ) -> None:
         answers, dropped = [], []
         for command, verdict, result in zip(commands, verdicts, results, strict=True):
-            if verdict is not None or command.intent is None:
+            if not goes_on(verdict) or command.intent is None:
                 continue
             if isinstance(result, TongbaoError):
                 dropped.append((command.app_id, command.intent.key))
