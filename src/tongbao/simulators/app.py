@@ -20,6 +20,7 @@ from tongbao.simulators.door import Door, Receive, Scope, Send
 from tongbao.simulators.pages import Pages, language
 from tongbao.simulators.panel import Panel
 from tongbao.simulators.phone import Phone
+from tongbao.simulators.wechatpay.simulator import WeChatPay
 from tongbao.transport import Transport
 
 JOURNAL = "sandbox.sqlite3"
@@ -50,7 +51,8 @@ class Sandbox:
         self.bank = bank
         self.pages = Pages()
         self.alipay = Alipay(bank, self.pages, data_dir)
-        self.channels: list[ChannelSimulator] = [self.alipay]
+        self.wechatpay = WeChatPay(bank, self.pages, data_dir)
+        self.channels: list[ChannelSimulator] = [self.alipay, self.wechatpay]
         self._doors = {path: door for channel in self.channels for path, door in channel.doors().items()}
         below = sorted((path for path in self._doors if path.endswith("/")), key=len, reverse=True)
         self._below = {path: self._doors[path] for path in below}

@@ -39,7 +39,6 @@ class Fault(Enum):
     CALL_LIMITED = Stage.REQUEST, "the channel's rate limit answer; nothing is done"
     NO_PERMISSION = Stage.REQUEST, "the channel says that this merchant has no contract for the method; nothing is done"
     SLOW = Stage.REQUEST, "the request is carried out after N seconds (3)"
-    NUMBER_USED = Stage.REQUEST, "a number that is repeated with other content is refused as 'used', not as 'different'"
 
     BUYER_BALANCE_SHORT = Stage.EFFECT, "the buyer's balance does not suffice"
     SELLER_BALANCE_SHORT = Stage.EFFECT, "the merchant's balance does not suffice for a refund or transfer"
@@ -53,6 +52,7 @@ class Fault(Enum):
     STATEMENT_MISSING = Stage.EFFECT, "the statement of the day does not exist yet"
     STATEMENT_CREATING = Stage.EFFECT, "the statement of the day is still being made"
     STATEMENT_ALTERED = Stage.EFFECT, "the statement's file is not the one whose hash was given"
+    NUMBER_USED = Stage.EFFECT, "a number that is repeated with other content is refused as 'used', not as 'different'"
     REFUND_DELAYED = Stage.EFFECT, "the accepted refund is under way for N seconds (86400)"
     REFUND_ABNORMAL = Stage.EFFECT, "the accepted refund does not reach the buyer's account and ends as abnormal"
     REFUND_CLOSED = Stage.EFFECT, "the accepted refund is closed later; the money stays with the merchant"
