@@ -17,7 +17,7 @@ from tongbao.channels.wechatpay.certificates import WechatKey, read_list
 from tongbao.channels.wechatpay.errors import WechatPayError, error_from_answer
 from tongbao.channels.wechatpay.requests import signed_request, target_of
 from tongbao.channels.wechatpay.signing import Scheme, encrypt_field
-from tongbao.channels.wechatpay.trust import Sealed, SerialUnknown, check_sealed, sealed_from_headers
+from tongbao.channels.wechatpay.trust import SerialUnknown, check_sealed, sealed_from_headers
 from tongbao.domain.errors import ChannelError, InvalidInput, MessageNotTrusted, OutcomeUnknown
 from tongbao.ports import Reply
 
@@ -79,15 +79,11 @@ def read_reply(account: Account, method: str, path: str, reply: Reply) -> Exchan
     not known."""
     name, request_id = f"{method} {path}", reply.headers.get("request-id")
     is_success = 200 <= reply.status < 300
-    sealed = sealed_from_headers(reply.headers)
-    signed = False
-    if sealed is not None:
-        try:
-            yield from _proven(account, sealed, reply.body)
-            signed = True
-        except MessageNotTrusted as error:
-            raise distrust(method, name, error.message, request_id) from error
-    elif is_success:
+    try:
+        signed = yield from _is_proven(account, reply)
+    except MessageNotTrusted as error:
+        raise distrust(method, name, error.message, request_id) from error
+    if is_success and not signed:
         raise distrust(method, name, "it is not signed", request_id)
     node = _node(method, name, reply, request_id, is_success)
     if not is_success or (reply.status == 202 and node.get("code")):
@@ -132,13 +128,18 @@ def check_named(path: str, name: str, wanted: str | None, node: Node) -> None:
 # --- keys --------------------------------------------------------------------------------------------------------
 
 
-def _proven(account: Account, sealed: Sealed, body: bytes) -> Exchange[None]:
-    """Returns when the message is WeChat's; raises MessageNotTrusted. Looks for a key that is not known, once."""
+def _is_proven(account: Account, reply: Reply) -> Exchange[bool]:
+    """True when the reply is WeChat's, False where it is not signed; raises MessageNotTrusted. Looks for a key that is
+    not known, once."""
+    sealed = sealed_from_headers(reply.headers)
+    if sealed is None:
+        return False
     try:
-        check_sealed(account, sealed, body, account.clock.now())
+        check_sealed(account, sealed, reply.body, account.clock.now())
     except SerialUnknown as error:
         yield from wanted_key(account, error.serial)
-        check_sealed(account, sealed, body, account.clock.now())
+        check_sealed(account, sealed, reply.body, account.clock.now())
+    return True
 
 
 def wanted_key(account: Account, serial: str) -> Exchange[None]:
@@ -163,7 +164,7 @@ def load_certificates(account: Account) -> Exchange[list[WechatKey]]:
         reply = yield request
     finally:
         account.keys.asked(account.clock.now())
-    if account.keys.is_listed(reply.body):
+    if account.keys.is_listed(reply):
         return list(account.keys.certificates)
     if reply.status != 200:
         raise _list_refused(account, reply)
@@ -175,7 +176,7 @@ def load_certificates(account: Account) -> Exchange[list[WechatKey]]:
     check_sealed(account, sealed, reply.body, now, {one.serial: one for one in found})
     if not found:
         raise MessageNotTrusted("the certificate list holds no certificate that is valid now; is the clock right?")
-    account.keys.replace(found, reply.body, now)
+    account.keys.replace(found, reply, now)
     return found
 
 
@@ -194,14 +195,13 @@ def _listed(reply: Reply) -> object:
 def _list_refused(account: Account, reply: Reply) -> WechatPayError:
     """The error of a list that was not given. Verified only with keys that are here: fetching keys to verify why there
     are no keys would go in circles."""
-    sealed = sealed_from_headers(reply.headers)
-    signed = False
-    if sealed is not None:
-        try:
+    try:
+        sealed = sealed_from_headers(reply.headers)
+        if sealed is not None:
             check_sealed(account, sealed, reply.body, account.clock.now())
-            signed = True
-        except MessageNotTrusted:
-            signed = False
+        signed = sealed is not None
+    except MessageNotTrusted:
+        signed = False
     node = _node("GET", f"GET {CERTIFICATES}", reply, None, is_success=False)
     request_id = reply.headers.get("request-id")
     return error_from_answer(

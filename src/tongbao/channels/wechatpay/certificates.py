@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tongbao.channels.wechatpay.signing import Unreadable, VerifyingKey, decrypt_resource
 from tongbao.crypto import KeySource, KeyUnreadable, RsaPublicKey, Sm2PublicKey, load_certificates
 from tongbao.domain.errors import MessageNotTrusted
+from tongbao.ports import Reply
 
 PUBLIC_KEY_START = "PUB_KEY_ID_"
 REFRESH_AFTER = timedelta(hours=12)
@@ -56,7 +57,7 @@ class KeyRing:
         self._certificates = {one.serial: one for one in certificates}
         self.listed_at: datetime | None = None
         self._asked_at: datetime | None = None
-        self._listed: bytes = b""
+        self._listed: Reply | None = None
 
     @property
     def certificates(self) -> tuple[WechatKey, ...]:
@@ -90,13 +91,13 @@ class KeyRing:
     def asked(self, now: datetime) -> None:
         self._asked_at = now
 
-    def is_listed(self, raw: bytes) -> bool:
-        """True when exactly this reply was taken over last: many who waited for it together need not read it again."""
-        return bool(raw) and raw == self._listed
+    def is_listed(self, reply: Reply) -> bool:
+        """True when this very reply was taken over last: many who waited for it together need not read it again."""
+        return reply is self._listed
 
-    def replace(self, certificates: Iterable[WechatKey], raw: bytes, now: datetime) -> None:
+    def replace(self, certificates: Iterable[WechatKey], reply: Reply, now: datetime) -> None:
         self._certificates = {one.serial: one for one in certificates}
-        self._listed, self.listed_at = raw, now
+        self._listed, self.listed_at = reply, now
 
 
 def normal_serial(serial: str) -> str:
