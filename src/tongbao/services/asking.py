@@ -80,11 +80,12 @@ class Asking:
         return await self._ask(payment, attempt, opened)
 
     async def refresh(self, app_id: str, payment_id: str) -> AttemptError | None:
-        """Ask about every open attempt of a payment now; returns the first interruption (`?refresh=true`)."""
+        """Ask about every open attempt of a payment now, within the budget of its account; returns the first
+        interruption (`?refresh=true`)."""
         payment, attempts = await self._reading.payment_with_attempts(app_id, payment_id)
         interrupted = None
         for attempt in attempts:
-            if attempt.status in OPEN_ATTEMPT:
+            if attempt.status in OPEN_ATTEMPT and self._budget.take(attempt.channel_account_id):
                 opened = await self._accounts.opened(app_id, attempt.channel_account_id)
                 event = await self._query(payment, attempt, opened)
                 if isinstance(event, AttemptError):

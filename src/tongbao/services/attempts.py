@@ -25,6 +25,8 @@ from tongbao.services.idempotency import Intent, Replay, SameAs, TakenOver, Verd
 from tongbao.services.payments import Payments, Record, Recorded
 from tongbao.services.views import Views, encoded
 
+ATTEMPTS_MAX = 50
+"""Of one payment: each is remembered, asked about and locked with it, and a buyer's page can begin them."""
 FIRST_QUERY_AFTER = timedelta(seconds=5)
 """A crash between intent and record is asked about this soon."""
 
@@ -180,6 +182,9 @@ class Attempts:
         held = _held(dossier, command.method, now)
         if held is not None:
             return Begun(dossier.payment, held, calling=False)
+        if len(dossier.attempts) >= ATTEMPTS_MAX:
+            message = f"a payment takes at most {ATTEMPTS_MAX} attempts"
+            return errors.TransitionRefused(message, code="too_many_attempts")
         return Begun(dossier.payment, _add(dossier, command, now), calling=True)
 
     async def _settle_claims(
