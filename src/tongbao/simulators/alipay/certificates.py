@@ -88,6 +88,10 @@ class Authority:
             return self.next_sn, self._next_key
         return self.alipay_sn, self._apps.alipay_key
 
+    def renewed(self, app: App) -> tuple[str, RsaPrivateKey] | None:
+        """Serial and key of Alipay's next certificate; None for an app in key mode."""
+        return (self.next_sn, self._next_key) if app.mode == "cert" else None
+
     def by_serial(self, serial: str) -> str:
         """The PEM of one of Alipay's certificates with its issuer; raises Failure."""
         found = {self.alipay_sn: self.alipay_pem, self.next_sn: self.next_pem}.get(serial)

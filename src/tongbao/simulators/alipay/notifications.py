@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tongbao.crypto import RsaPrivateKey
 from tongbao.simulators.alipay.apps import Apps
 from tongbao.simulators.alipay.model import CLOSED, FINISHED, SUCCESS, App, Order, Refund, Trade
 from tongbao.simulators.alipay.wire import (
@@ -79,6 +80,8 @@ class Notices:
     def __init__(self, bank: Bank, apps: Apps) -> None:
         self._bank = bank
         self._apps = apps
+        self.renewed: Callable[[App], tuple[str, RsaPrivateKey] | None] = lambda app: None
+        """Serial and key of the next certificate, for apps in certificate mode."""
         bank.outbox.register(COURIER)
 
     def send(self, trade: Trade, event: str, refund: Refund | None = None) -> None:
@@ -181,6 +184,9 @@ class Notices:
             if find(faults, fault):
                 change(fields)
         key = self._apps.stranger_key if find(faults, Fault.NOTIFICATION_FORGED) else self._apps.alipay_key
+        renewed = self.renewed(app) if find(faults, Fault.NOTIFICATION_KEY_ROTATED) else None
+        if renewed is not None:
+            fields["alipay_cert_sn"], key = renewed
         text = sign_content(fields, without=("sign", "sign_type"))
         if find(faults, Fault.NOTIFICATION_EMPTY_FIELD):
             names = sorted(set(fields) - {"sign", "sign_type"})

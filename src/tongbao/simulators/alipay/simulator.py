@@ -47,6 +47,7 @@ class Alipay:
         methods = handlers(self.authority)
         self.checks, writer = Checks(self.apps, methods), Writer(self.apps)
         self.checks.certificates, writer.certificate = self.authority.check, self.authority.signer
+        self.book.notices.renewed = self.authority.renewed
         self.checks.merchant_of = partial(oauth.merchant_of, self.book, self.apps)
         self.gateway = Gateway(self.book, self.checks, writer, methods, pages.error_html)
         self.open_api = OpenApi(self.book, self.apps, self.checks, writer, methods, bank.clock.machine_now)
