@@ -215,6 +215,13 @@ def test_asked_every_30_s_for_5_minutes_then_every_60_s(age_seconds: float, gap:
     assert next_query(attempt, now) - now == timedelta(seconds=gap)
 
 
+@pytest.mark.parametrize(("age_seconds", "gap"), [(0, 5), (119, 5), (120, 30), (300, 60)])
+def test_asked_every_5_s_while_a_buyer_stands_at_the_counter(age_seconds: float, gap: int) -> None:
+    waiting = replace(ATTEMPT, expires_at=START + timedelta(days=1), next_action=NextAction(NextActionKind.WAIT))
+    now = START + timedelta(seconds=age_seconds)
+    assert next_query(waiting, now) - now == timedelta(seconds=gap)
+
+
 def test_asked_right_at_the_deadline_and_at_its_grace() -> None:
     deadline = ATTEMPT.expires_at
     now = deadline - timedelta(seconds=10)

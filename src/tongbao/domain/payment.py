@@ -22,6 +22,7 @@ from tongbao.domain.report import (
     Declined,
     Identity,
     NextAction,
+    NextActionKind,
     NotFound,
     Paid,
     Stated,
@@ -29,6 +30,8 @@ from tongbao.domain.report import (
 
 DEADLINE_GRACE = timedelta(seconds=60)
 """A trade that a query still cannot find this long after the channel's deadline was never opened."""
+AT_THE_COUNTER = timedelta(minutes=2)
+"""For so long somebody waits beside a buyer who types a password."""
 CALL_DEADLINE = timedelta(seconds=35)
 """A channel call is over by then (30 s in total, and some air)."""
 
@@ -341,9 +344,14 @@ def refuse_unless_payable(payment: Payment, now: datetime) -> None:
 def next_query(attempt: Attempt, now: datetime) -> datetime:
     """When to ask the channel next, if no notification comes and no page is open.
 
-    Every 30 s for the first 5 minutes, then every 60 s; and once right after the channel's deadline and its grace.
+    While somebody waits at the counter every 5 s for the first 2 minutes; else every 30 s for the first 5 minutes, then
+    every 60 s; and once right after the channel's deadline and its grace.
     """
-    gap = timedelta(seconds=30 if now - attempt.created_at < timedelta(minutes=5) else 60)
+    age = now - attempt.created_at
+    if attempt.next_action is not None and attempt.next_action.kind is NextActionKind.WAIT and age < AT_THE_COUNTER:
+        gap = timedelta(seconds=5)
+    else:
+        gap = timedelta(seconds=30 if age < timedelta(minutes=5) else 60)
     planned = now + gap
     for moment in (attempt.expires_at, attempt.expires_at + DEADLINE_GRACE):
         if now < moment < planned:

@@ -127,7 +127,10 @@ class Alipay:
             if mapping.is_trade_not_exist(error):
                 return NotFound()
             raise _not_a_no(error) from error
-        return mapping.event_from_trade(mapping.trade_from_query(answer))
+        event = mapping.event_from_trade(mapping.trade_from_query(answer))
+        if isinstance(event, Accepted) and attempt.method == "alipay_barcode":  # also after an unknown outcome
+            return replace(event, next_action=NextAction(NextActionKind.WAIT))
+        return event
 
     async def close(self, attempt: AttemptRequest) -> AttemptEvent:
         """Makes an unpaid trade unpayable; a trade that cannot be closed is reported as what it is. A barcode payment
