@@ -581,6 +581,20 @@ async def test_a_mini_program_payment(channel: Alipay, alipay: ScriptedAlipay, b
     assert alipay.calls[0][1][field] == buyer
 
 
+@pytest.mark.parametrize("field", ["buyer_id", "buyer_open_id"])
+async def test_an_option_names_the_mini_programs_buyer_before_the_merchants_own_id(
+    channel: Alipay, alipay: ScriptedAlipay, field: str
+) -> None:
+    alipay.script = [ok(trade_no=TRADE_NO)]
+    await channel.create(replace(ATTEMPT, method="alipay_jsapi", buyer_id="u_1", options={field: "2088102000000001"}))
+    sent = alipay.calls[0][1]
+    assert {name: sent.get(name) for name in ("buyer_id", "buyer_open_id")} == {
+        "buyer_id": None,
+        "buyer_open_id": None,
+        field: "2088102000000001",
+    }
+
+
 @pytest.mark.parametrize("method", ["alipay_jsapi", "alipay_barcode"])
 async def test_what_the_method_needs_of_the_buyer(channel: Alipay, method: str) -> None:
     with pytest.raises(InvalidInput):

@@ -39,7 +39,7 @@ CAPABILITIES = Capabilities(
         "alipay_app": _method("in_app", "goods_type"),
         "alipay_qr": _method("desktop qr"),
         "alipay_barcode": _method("counter", "auth_code scene product_code"),
-        "alipay_jsapi": _method("in_app", "op_app_id product_code"),
+        "alipay_jsapi": _method("in_app", "buyer_id buyer_open_id op_app_id product_code"),
     },
     partial_refund=True,
     # Not CREATE: asking again for the QR of one order is refused, and a barcode is good for one charge.

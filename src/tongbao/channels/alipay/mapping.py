@@ -57,11 +57,15 @@ def request_for_page(attempt: AttemptRequest) -> dict[str, Any]:
 
 
 def request_for_jsapi(attempt: AttemptRequest) -> dict[str, Any]:
-    """The buyer is known by user id (2088...) or by open id; raises InvalidInput without one."""
+    """The buyer is known by user id (2088...) or by open id: the options `buyer_id` and `buyer_open_id`, or the buyer's
+    id. Raises InvalidInput without one."""
+    request = request_for_order(attempt)
+    if request.get("buyer_id") or request.get("buyer_open_id"):
+        return request
     if not attempt.buyer_id:
-        raise InvalidInput("alipay_jsapi needs the buyer's user id or open id", param="buyer_id")
+        raise InvalidInput("alipay_jsapi needs the buyer's open id or user id", param="method_options.buyer_open_id")
     is_user_id = attempt.buyer_id.isdigit() and attempt.buyer_id.startswith("2088")
-    return {**request_for_order(attempt), "buyer_id" if is_user_id else "buyer_open_id": attempt.buyer_id}
+    return {**request, "buyer_id" if is_user_id else "buyer_open_id": attempt.buyer_id}
 
 
 def request_for_barcode(attempt: AttemptRequest) -> dict[str, Any]:
