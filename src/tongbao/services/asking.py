@@ -17,6 +17,7 @@ from tongbao.ports.reading import Reading
 from tongbao.ports.store import Key
 from tongbao.services.accounts import Accounts, OpenAccount
 from tongbao.services.calls import attempt_request, outcome_of
+from tongbao.services.idempotency import after_the_first_write
 from tongbao.services.metrics import Metrics
 from tongbao.services.payments import Payments, Record, Recorded
 from tongbao.services.views import Views
@@ -125,14 +126,18 @@ class Asking:
         The payment comes back closed, or still pending with `cancel_requested_at` where the channel cannot prove it.
         """
         await self._payments.conclude(app_id, payment_id, cancel=True)
-        payment, attempts = await self._reading.payment_with_attempts(app_id, payment_id)
-        for attempt in attempts:
-            if attempt.status in OPEN_ATTEMPT:
-                await self.pursue(app_id, payment_id, attempt.id)
-        payment, latest = await self._reading.payment(app_id, payment_id)
+        with after_the_first_write():
+            payment, latest = await self._close_attempts(app_id, payment_id)
         if payment.status is PaymentStatus.SUCCEEDED:
             raise TransitionRefused("the payment has been paid already; refund it instead", code="payment_succeeded")
         return payment, latest
+
+    async def _close_attempts(self, app_id: str, payment_id: str) -> tuple[Payment, Attempt | None]:
+        _, attempts = await self._reading.payment_with_attempts(app_id, payment_id)
+        for attempt in attempts:
+            if attempt.status in OPEN_ATTEMPT:
+                await self.pursue(app_id, payment_id, attempt.id)
+        return await self._reading.payment(app_id, payment_id)
 
     async def expire(self, app_id: str, payment_id: str) -> None:
         """Close a payment whose time is over; attempts that are still open are asked about by their own schedule."""

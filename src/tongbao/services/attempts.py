@@ -21,7 +21,17 @@ from tongbao.services.accounts import Accounts, OpenAccount, refuse_unknown_opti
 from tongbao.services.calls import as_declined, attempt_request, outcome_of
 from tongbao.services.creation import Creation
 from tongbao.services.dossier import Dossier, file_dossiers, open_dossiers
-from tongbao.services.idempotency import Intent, Replay, SameAs, TakenOver, Verdict, claim, goes_on, in_progress
+from tongbao.services.idempotency import (
+    Intent,
+    Replay,
+    SameAs,
+    TakenOver,
+    Verdict,
+    after_the_first_write,
+    claim,
+    goes_on,
+    in_progress,
+)
 from tongbao.services.payments import Payments, Record, Recorded
 from tongbao.services.views import Views, encoded
 
@@ -232,16 +242,16 @@ class Attempts:
         else:
             event = answer
         kept = intent if interruption is None or not failure_is_answer else None
-        recorded = await self._payments.record(
-            Record(
-                app_id=payment.app_id,
-                channel_account_id=opened.account.id,
-                identity=opened.channel.identity,
-                reports=(Report(attempt.reference, event),),
-                interruption=interruption if isinstance(event, NotFound) else None,
-                answer=(kept.key, 201) if kept is not None else None,
-            )
+        record = Record(
+            app_id=payment.app_id,
+            channel_account_id=opened.account.id,
+            identity=opened.channel.identity,
+            reports=(Report(attempt.reference, event),),
+            interruption=interruption if isinstance(event, NotFound) else None,
+            answer=(kept.key, 201) if kept is not None else None,
         )
+        with after_the_first_write():
+            recorded = await self._payments.record(record)
         return Answered(201, self._body(recorded), error=interruption)
 
     def _body(self, recorded: Recorded) -> str:

@@ -5,17 +5,28 @@ stays unanswered for 60 s (a crash between) is taken over: the command runs agai
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tongbao.domain.errors import IdempotencyConflict, TongbaoError
+from tongbao.domain.errors import IdempotencyConflict, Outcome, StorageUnavailable, TongbaoError
 from tongbao.ports import Clock, Vault
 from tongbao.ports.store import Answer, Claim, Key, Store, StoredClaim, Transaction
 
 TAKEOVER_AFTER = timedelta(seconds=60)
 KEPT_FOR = timedelta(hours=24)
 LOOKS_MAX = 3
+
+
+@contextmanager
+def after_the_first_write() -> Iterator[None]:
+    """Something was committed already: a database that goes away now leaves the outcome unknown to the caller."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        message = "The database went away in the middle; a part may have been done. Repeat the request as it is."
+        raise StorageUnavailable(message, outcome=Outcome.UNKNOWN) from error
 
 
 @dataclass(frozen=True, slots=True)

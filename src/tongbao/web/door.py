@@ -17,7 +17,7 @@ import structlog
 from tongbao.bootstrap import App
 from tongbao.domain.account import App as MerchantApp
 from tongbao.domain.errors import InvalidInput, TongbaoError
-from tongbao.services.idempotency import Intent
+from tongbao.services.idempotency import Intent, after_the_first_write
 from tongbao.services.views import encode_json
 from tongbao.web.problems import (
     NOT_KEPT,
@@ -229,10 +229,11 @@ class Door:
         except BaseException:
             await idempotency.forget(app_id, intent)
             raise
-        if answer.status in NOT_KEPT:
-            await idempotency.forget(app_id, intent)
-        else:
-            await idempotency.keep(app_id, intent, answer.status, answer.body.decode())
+        with after_the_first_write():
+            if answer.status in NOT_KEPT:
+                await idempotency.forget(app_id, intent)
+            else:
+                await idempotency.keep(app_id, intent, answer.status, answer.body.decode())
         return answer
 
 

@@ -9,6 +9,7 @@ from tongbao.domain.money import Money, currency
 from tongbao.domain.payment import AttemptError, Payment, PaymentStatus
 from tongbao.ports.reading import Page, PaymentFilter
 from tongbao.services.attempts import Answered
+from tongbao.services.idempotency import after_the_first_write
 from tongbao.web import schemas
 from tongbao.web.door import REPLAYED, Answer, Call, answer_json, answer_problem, content_type_of
 from tongbao.web.schemas import decode, decoder
@@ -83,7 +84,8 @@ async def create_attempt(call: Call) -> Answer:
         return _answer(answered)
     problem = answer_problem(channel_error(answered.error), call.request_id)
     if call.intent is not None:
-        await call.services.idempotency.keep_open(call.app.id, call.intent, problem.status, problem.body.decode())
+        with after_the_first_write():
+            await call.services.idempotency.keep_open(call.app.id, call.intent, problem.status, problem.body.decode())
     return problem
 
 
