@@ -137,7 +137,7 @@ class Hand:
     # --- the phone
 
     def _is_code(self, what: str) -> bool:
-        return self._phone(what, "look").status == 200
+        return self._phone(what, "look").status in (200, 409)
 
     def _scan(self, content: str, action: str) -> Paid:
         self._steps.append(f"scan {content}")

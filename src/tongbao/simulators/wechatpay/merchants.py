@@ -2,6 +2,7 @@
 
 Rule: everything is made on first use and kept. A reply is signed by the key that the request names if that key is the
 merchant's to name; otherwise by the signing platform certificate, or the public key of a merchant that has no other.
+Certificates begin on the machine's clock, by which their readers check them, however far the sandbox is ahead.
 """
 
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class Merchants:
 
     def switch(self) -> PlatformCertificate:
         """Second step: the newest published certificate signs."""
-        newest = max(self.certificates(), key=lambda one: one.effective_at)
+        newest = [one for one in self._platform.values() if one.published][-1]
         for one in self.certificates():
             self._changed(one, signing=one.serial == newest.serial)
         return newest
@@ -192,14 +193,14 @@ class Merchants:
     def _make(self, *, published: bool = False, signing: bool = False) -> PlatformCertificate:
         key_name = f"wechatpay_platform_{self._bank.token(8)}"
         serial, pem = self._issue("Tenpay.com sign", "Tongbao Sandbox WeChat Pay", self._bank.key(key_name))
-        start = self._bank.clock.now().astimezone(UTC).replace(microsecond=0)
+        start = self._bank.clock.machine_now().astimezone(UTC).replace(microsecond=0)
         made = PlatformCertificate(serial, pem, key_name, start, start + LIFE, published, signing)
         return self._platform.put(serial, made)
 
     def _issue(self, common: str, organisation: str, key: RsaPrivateKey) -> tuple[str, str]:
         """Serial (40 upper-case hex digits) and PEM of a certificate of the sandbox's own authority."""
         authority = self._bank.key("wechatpay_authority").key
-        start = self._bank.clock.now().astimezone(UTC).replace(microsecond=0)
+        start = self._bank.clock.machine_now().astimezone(UTC).replace(microsecond=0)
         serial = (5 << 156) | self._bank.chance(156)
         made = (
             x509.CertificateBuilder()
