@@ -17,6 +17,7 @@ import uvicorn
 from tongbao.bootstrap import App
 from tongbao.cli.output import fail
 from tongbao.config import Settings
+from tongbao.transport.origin import current
 from tongbao.web.app import Gateway
 from tongbao.workers import Workers
 
@@ -32,7 +33,7 @@ def configure_logs(settings: Settings) -> None:
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_origin,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _mask,
@@ -43,6 +44,15 @@ def configure_logs(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def name_origin(_: Any, __: str, event: Any) -> Any:
+    """Which request a line is about, and the caller's trace."""
+    if (origin := current()) is not None:
+        event.setdefault("request_id", origin.request_id)
+        if origin.traceparent:
+            event.setdefault("trace_id", origin.trace_id)
+    return event
 
 
 def _mask(_: Any, __: str, event: Any) -> Any:

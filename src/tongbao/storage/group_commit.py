@@ -11,6 +11,7 @@ Rule 3: results are handed out after the commit, to waiters that are still there
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from tongbao.domain.errors import StorageUnavailable, TongbaoError
@@ -53,7 +54,7 @@ class GroupCommit(Generic[C, R]):
         self._waiting.append((command, future))
         if self._in_flight < self._in_flight_max:
             self._in_flight += 1
-            task = asyncio.create_task(self._drain())
+            task = asyncio.create_task(self._drain(), context=Context())  # a batch is no single request's
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return future

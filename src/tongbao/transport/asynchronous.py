@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 
 from tongbao.ports import Reply, Request
+from tongbao.transport.origin import traced
 from tongbao.transport.outcomes import BODY_BYTES_MAX, TOO_LARGE, checked, lower, maybe_sent, not_sent
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class AiohttpTransport:
                 request.method,
                 checked(request.url, lambda: URL(request.url, encoded=True)),
                 data=request.body or None,
-                headers=request.headers,
+                headers=traced(request.headers),
                 timeout=connect,
                 allow_redirects=False,
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from tongbao.ports import Reply, Request
+from tongbao.transport.origin import traced
 from tongbao.transport.outcomes import BODY_BYTES_MAX, TOO_LARGE, checked, maybe_sent, not_sent
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ class HttpcoreTransport:
         started = time.monotonic()
         deadline.at = started + min(limits.connect_seconds + limits.headers_seconds, limits.total_seconds)
         host = checked(request.url, lambda: urlsplit(request.url).netloc.rpartition("@")[2].encode("ascii"))
-        headers = {"host": host, **{name.lower(): value.encode("ascii") for name, value in request.headers.items()}}
+        headers = {
+            "host": host,
+            **{name.lower(): value.encode("ascii") for name, value in traced(request.headers).items()},
+        }
         if request.body or request.method not in ("GET", "HEAD"):
             headers["content-length"] = str(len(request.body)).encode()
         timeout = {

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tongbao.ports import Reply, Request, Transport
+from tongbao.transport.origin import traced
 from tongbao.transport.outcomes import maybe_sent, not_sent
 
 AsgiApp = Callable[
@@ -39,7 +40,7 @@ class AsgiTransport:
             "query_string": parts.query.encode(),
             "root_path": "",
             "headers": [(b"host", parts.netloc.encode())]
-            + [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
+            + [(name.lower().encode(), value.encode()) for name, value in traced(request.headers).items()],
             "client": ("127.0.0.1", 0),
             "server": (parts.hostname or "", parts.port or 80),
         }

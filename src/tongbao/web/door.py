@@ -1,6 +1,6 @@
-"""The merchant's door: plain ASGI, one way through for every call - request id, authentication, body, handler, errors.
+"""The merchant's door: plain ASGI, one way through for every call - authentication, body, handler, errors.
 
-A route is a row of a table (see merchant_api.py); OpenAPI is printed from the same rows. The hottest calls run through
+A route is a row of a table (see routes.py); OpenAPI is printed from the same rows. The hottest calls run through
 the very same functions, without a framework in front.
 """
 
@@ -115,12 +115,11 @@ async def read_body(scope: Scope, receive: Receive, limit: int = BODY_BYTES_MAX)
     return body
 
 
-async def send_answer(send: Send, answer: Answer, request_id: str) -> None:
-    """One answer with its request id; never cached."""
+async def send_answer(send: Send, answer: Answer) -> None:
+    """One answer, never cached."""
     headers = [
         (b"content-type", answer.content_type),
         (b"content-length", str(len(answer.body)).encode()),
-        (b"request-id", request_id.encode()),
         (b"cache-control", b"no-store"),
         *answer.headers,
     ]
@@ -135,6 +134,8 @@ def answer_problem(error: TongbaoError, request_id: str) -> Answer:
         headers.append((b"retry-after", RETRY_AFTER[problem.status].encode()))
     if problem.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
     return Answer(problem.status, encode_json(problem), tuple(headers), PROBLEM)
 
 
@@ -148,7 +149,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = self._services.ids.make("req")
+        request_id = scope["request_id"]
         door = "unmatched"
         try:
             route, params = self._match(scope["method"], scope["path"])
@@ -157,26 +158,26 @@ class Door:
         except TongbaoError as error:
             answer = answer_problem(error, request_id)
             if answer.status >= 500:
-                log.error("request_failed", request_id=request_id, door=door, code=error.code, message=error.message)
+                log.error("request_failed", door=door, code=error.code, message=error.message)
         except Exception:
-            log.exception("request_crashed", request_id=request_id, door=door)
+            log.exception("request_crashed", door=door)
             answer = answer_problem(TongbaoError(), request_id)
-        await send_answer(send, answer, request_id)
+        await send_answer(send, answer)
         self._services.metrics.request(door, answer.status, time.perf_counter() - started)
 
     def _match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         fixed = self._fixed.get((method, path))
         if fixed is not None:
             return fixed, {}
-        allowed = False
+        allowed = []
         for route in self._routes:
             found = route.pattern.match(path)
             if found is None:
                 continue
             if route.method == method:
                 return route, found.groupdict()
-            allowed = True
-        raise MethodNotAllowed if allowed else NoSuchRoute
+            allowed.append(route.method)
+        raise MethodNotAllowed(*allowed) if allowed else NoSuchRoute
 
     async def _answer(
         self, route: Route, params: Mapping[str, str], scope: Scope, receive: Receive, request_id: str

@@ -45,6 +45,10 @@ class MethodNotAllowed(Rejected):
 
     code = "method_not_allowed"
 
+    def __init__(self, *allowed: str) -> None:
+        super().__init__()
+        self.allowed = allowed
+
 
 class TooLarge(Rejected):
     """The body is larger than 256 kB."""

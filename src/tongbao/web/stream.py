@@ -43,8 +43,7 @@ class StreamDoor:
         try:
             snapshot = await self._admit(scope)
         except TongbaoError as error:
-            request_id = self._services.ids.make("req")
-            await send_answer(send, answer_problem(error, request_id), request_id)
+            await send_answer(send, answer_problem(error, scope["request_id"]))
             return
         shows = _last_event_id(scope)
         if snapshot.shown.final and shows == snapshot.shown.version:
@@ -59,7 +58,7 @@ class StreamDoor:
             raise NoSuchRoute
         admit(self._services.views, found[1], token_in(scope["query_string"]))
         if scope["method"] != "GET":
-            raise MethodNotAllowed
+            raise MethodNotAllowed("GET")
         return await self._watches.look(found[1], 0.0)
 
     async def _stream(self, snapshot: Snapshot, shows: str, receive: Receive, send: Send) -> None:
