@@ -511,7 +511,7 @@ def test_other_refusals(client: WechatPayClient, wechat: ScriptedWechat) -> None
     with pytest.raises(InvalidInput, match="emoji"):
         client.native_pay(**{**ORDER, "description": "tea \U0001f375"})
     with pytest.raises(TypeError, match="more="):
-        client.native_pay(**ORDER, atach="typo")
+        client.native_pay(**{**ORDER, "atach": "typo"})
     for wrong in (
         {"out_trade_no": "short"},
         {"out_trade_no": "with space"},

@@ -371,7 +371,7 @@ def test_certificate_and_public_key_through_a_whole_switch(
 
     def both_ways(client: WechatPayClient, **how: Any) -> None:
         wechat.script = [answered(200, TRANSACTION, **how), answered(204, None, **how)]
-        assert client.query(out_trade_no=TRANSACTION["out_trade_no"]) == TRANSACTION
+        assert dict(client.query(out_trade_no=TRANSACTION["out_trade_no"])) == TRANSACTION
         client.close(out_trade_no="ORDER1")
         headers, body = wechat.notification(TRANSACTION, **how)
         assert client.receive_notification(headers, body).resource == TRANSACTION

@@ -202,8 +202,9 @@ _FREE_TEXT = ("商品名称", "商户数据包", "备注", "业务名称")
 
 
 def _fitted(heads: list[str], line: str, number: int) -> dict[str, str]:
-    """The row's cells by head. A comma and a backtick inside a text make too many cells, and the text column is the
-    only one for which every time and every amount comes to stand under its head."""
+    """The row's cells by head. A comma and a backtick inside a text make too many cells; they are its, where every time
+    and every amount then comes to stand under its head. Between two texts side by side the border is lost: the first
+    gets what is too much, and nothing that money depends on differs."""
     if not line.startswith("`"):
         raise StatementBroken(f"line {number}: a value without its backtick")
     cells = [cell.strip() for cell in line[1:].split(",`")]
@@ -218,9 +219,13 @@ def _fitted(heads: list[str], line: str, number: int) -> dict[str, str]:
             row = dict(zip(heads, joined, strict=True))
             if all(_stands_right(head, cell) for head, cell in row.items()):
                 fits.append(row)
-    if len(fits) != 1:
+    if len({_without_texts(row) for row in fits}) != 1:
         raise StatementBroken(f"line {number}: {len(cells)} cells under {len(heads)} heads")
     return fits[0]
+
+
+def _without_texts(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(cell for head, cell in row.items() if head not in _FREE_TEXT)
 
 
 def _stands_right(head: str, cell: str) -> bool:
