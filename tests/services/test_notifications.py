@@ -104,6 +104,16 @@ async def test_what_no_database_can_keep_is_refused_and_stops_nobody(street: Str
     assert (await street.payment(payment))["status"] == "succeeded"
 
 
+async def test_a_payment_time_out_of_this_world_is_left_away(street: Street) -> None:
+    """Odd, but it does not contradict us: the money is in, and the time is ours."""
+    payment = await scanned_and_asked(street)
+    for moment in ("0001-01-01 00:00:00", "2026-02-30 00:00:00", "9" * 40):
+        body = signed(street, {**genuine(street), "gmt_payment": moment})
+        assert (await deliver(street, body)).body == b"success"
+    paid = await street.payment(payment)
+    assert (paid["status"], paid["paid_at"]) == ("succeeded", street.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
 async def test_one_merchant_s_message_does_not_pay_another_s_order(street: Street) -> None:
     """The same sandbox application under a second app: its account does not know the first one's references."""
     payment = await scanned_and_asked(street)

@@ -72,7 +72,7 @@ def instant_from_china(text: object) -> datetime | None:
         return None
     try:
         return datetime.fromisoformat(text).replace(tzinfo=CHINA).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
