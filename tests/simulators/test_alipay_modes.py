@@ -110,6 +110,28 @@ async def test_rotation_and_download(certified: World) -> None:
     assert RsaPublicKey(fresh).verify(base64.b64decode(outer["sign"]), text)  # type: ignore[arg-type]  # it is RSA
 
 
+async def told_with_the_next_certificate(world: World, **more: str) -> dict[str, str]:
+    order = {"out_trade_no": "N1", "total_amount": "1.00", "subject": "tea"}
+    params = world.signed(world.params("alipay.trade.precreate", order, notify_url=NOTIFY_URL, **more))
+    reply = await world.send(params, {"x-sandbox-fault": "notification_key_rotated"})
+    token = world.token(json.loads(reply.body)["alipay_trade_precreate_response"]["qr_code"])
+    world.sandbox.alipay.pay(token, world.sandbox.buyer())
+    await world.sandbox.deliver_due()
+    return world.shop.received[-1]
+
+
+async def test_a_notification_names_the_next_certificate_and_is_signed_with_it(certified: World) -> None:
+    told = await told_with_the_next_certificate(certified, **serials(certified))
+    assert told["alipay_cert_sn"] == certified.sandbox.alipay.authority.next_sn != certified.account["alipay_cert_sn"]
+    assert not certified.genuine(told)
+
+
+async def test_in_key_mode_there_is_no_certificate_to_renew(world: World) -> None:
+    told = await told_with_the_next_certificate(world)
+    assert "alipay_cert_sn" not in told
+    assert world.genuine(told)
+
+
 async def test_encrypted_content(world: World) -> None:
     key = base64.b64decode(world.account["aes_key"])
     cipher = base64.b64encode(aes_cbc_encrypt(key, json.dumps(BIZ).encode(), bytes(16))).decode()
