@@ -23,6 +23,7 @@ from tongbao.channels.alipay.errors import (
 from tongbao.channels.alipay.signing import SignType, Unreadable, decrypt_content, encrypt_content, sign, verify
 from tongbao.channels.alipay.values import business_text
 from tongbao.channels.exchange import Exchange
+from tongbao.crypto import decode_base64
 from tongbao.domain.errors import InvalidInput, OutcomeUnknown
 from tongbao.ports import Reply, Request
 
@@ -112,10 +113,10 @@ def answer_text(timestamp: str, nonce: str, body: str) -> str:
 
 def _read(account: Account, name: str, reply: Reply) -> Exchange[Node]:
     trace_id = reply.headers.get("alipay-trace-id")
-    text, node = _content(name, reply, trace_id)
+    text, node = _content(account, name, reply, trace_id)
     verified = yield from _is_verified(account, name, reply, text)
-    if reply.headers.get("alipay-encrypt-type") and verified:
-        node = _decrypted(account, name, text, trace_id)
+    if node is None:
+        node = _decrypted(account, name, text, trace_id) if verified else {}
     if reply.status == 200:
         if not verified:
             raise distrust(name, "it is not signed", trace_id)
@@ -123,10 +124,16 @@ def _read(account: Account, name: str, reply: Reply) -> Exchange[Node]:
     raise error_from_v3(name, reply.status, node, signed=verified, trace_id=trace_id)
 
 
-def _content(name: str, reply: Reply, trace_id: str | None) -> tuple[str, Node]:
+def _content(account: Account, name: str, reply: Reply, trace_id: str | None) -> tuple[str, Node | None]:
+    """The body's text, and its object; None for the object when it is encrypted. The documents name a header for that
+    in requests only, so an answer to an account with an AES key is also told by not being an object."""
     try:
         text = reply.body.decode("utf-8")
-        node = {} if reply.headers.get("alipay-encrypt-type") else json.loads(text, parse_float=str)
+        if reply.headers.get("alipay-encrypt-type") or (
+            account.aes_key is not None and decode_base64(text) is not None
+        ):
+            return text, None
+        node = json.loads(text, parse_float=str)
     except (ValueError, RecursionError):
         node = None
     if not isinstance(node, dict):
