@@ -91,6 +91,11 @@ async def test_a_split(world: World) -> None:
     assert (await world.call(settle, changed))["sub_code"] == "ACQ.DISCORDANT_REPEAT_REQUEST"
     more = {**biz, "out_request_no": "S2", "royalty_parameters": [{**params[0], "amount": "70.01"}]}
     assert (await world.call(settle, more))["sub_code"] == "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR"
+    wallet = world.sandbox.bank.wallet(world.account["seller_id"])
+    wallet.balance_minor, held = 1, wallet.balance_minor
+    poor = {**biz, "out_request_no": "S6"}
+    assert (await world.call(settle, poor))["sub_code"] == "ACQ.TXN_RESULT_ACCOUNT_BALANCE_NOT_ENOUGH"
+    wallet.balance_minor = held
     stranger = {**biz, "out_request_no": "S3", "royalty_parameters": [{"trans_in": other, "amount": "1.00"}]}
     assert (await world.call(settle, stranger))["sub_code"] == "ACQ.ROYALTY_RECEIVER_INVALID"
     finish = {"out_request_no": "S4", "trade_no": number, "extend_params": {"royalty_finish": "true"}}
@@ -185,6 +190,26 @@ async def test_a_freeze_is_paid_out_and_given_back(world: World) -> None:
         "0.00",
         "60.00",
     )
+
+
+@pytest.mark.parametrize(
+    ("buyer", "outcome", "sub_code"),
+    [
+        (0, "04", "BUYER_BALANCE_NOT_ENOUGH"),
+        (0, "07", "PAYMENT_AUTH_CODE_INVALID"),
+        (2, "01", "BUYER_BALANCE_NOT_ENOUGH"),
+    ],
+)
+async def test_a_code_does_to_a_freeze_what_it_does_to_a_payment(
+    world: World, buyer: int, outcome: str, sub_code: str
+) -> None:
+    codes = world.account["buyers"][buyer]["auth_codes"]
+    code = next(one["code"] for one in codes if one["code"][2:4] == outcome)
+    biz = {"out_order_no": "F9", "out_request_no": "F9R", "order_title": "deposit", "amount": "100.00"}
+    refused = await world.call(
+        "alipay.fund.auth.order.freeze", {**biz, "auth_code": code, "auth_code_type": "bar_code"}
+    )
+    assert refused["sub_code"] == sub_code
 
 
 # --- statements

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tongbao.simulators.alipay.apps import CERT_APP_ID, KEY_APP_ID, Apps
 from tongbao.simulators.alipay.certificates import Authority
-from tongbao.simulators.alipay.counter import seeded_codes
+from tongbao.simulators.alipay.codes import seeded_codes
 from tongbao.simulators.alipay.oauth import APP_CODE, USER_CODE
 from tongbao.simulators.alipay.wire import yuan
 from tongbao.simulators.bank import Bank, Buyer

@@ -1,16 +1,13 @@
 """At the counter and in mini programs: alipay.trade.pay (barcode), alipay.trade.create, alipay.trade.cancel.
 
-Rule: an auth code says by its third and fourth digit how the payment will go (`OUTCOMES`; any other is paid), by its
-last two whose it is (the last two of the user id; else the first buyer), and is good for one merchant number.
-Cancelling what does not exist is a success without `action`; cancelling twice repeats the first action. No time limit
-is set for cancel, because none is published.
+Rule: what an auth code does is told in `codes.py`. Cancelling what does not exist is a success without `action`;
+cancelling twice repeats the first action. No time limit is set for cancel, because none is published.
 """
 
-import re
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from tongbao.simulators.alipay import agreements, freezes
+from tongbao.simulators.alipay.codes import REFUSED, buyer_of, is_code
 from tongbao.simulators.alipay.errors import Failure
 from tongbao.simulators.alipay.model import CLOSED, FINISHED, SUCCESS, WAIT, Order, Trade
 from tongbao.simulators.alipay.orders import optional, read_order, required
@@ -22,31 +19,9 @@ from tongbao.simulators.alipay.wire import china_time, masked, yuan
 from tongbao.simulators.bank import Buyer
 from tongbao.simulators.faults import Fault
 
-OUTCOMES: Mapping[str, str] = {
-    "01": "paid at once",
-    "02": "asks for the password; paid after 10 seconds",
-    "03": "asks for the password; never given",
-    "04": "the buyer's balance is short",
-    "05": "20000, and it was paid",
-    "06": "20000, and it waits for the buyer",
-    "07": "the code is not valid (any more)",
-    "08": "refused by risk control",
-}
 PASSWORD_SECONDS = 10
-_REFUSED = {
-    "04": "ACQ.BUYER_BALANCE_NOT_ENOUGH",
-    "07": "ACQ.PAYMENT_AUTH_CODE_INVALID",
-    "08": "ACQ.PAYMENT_REQUEST_HAS_RISK",
-}
-_CODE = re.compile(r"(2[5-9]|30)[0-9]{14,22}")
-_FACE = re.compile(r"fp[0-9A-Za-z]{33}")
 _SCENES = frozenset({"bar_code", "security_code", "wave_code"})
 UNAVAILABLE = ("20000", "isp.unknow-error")
-
-
-def seeded_codes(user_id: str) -> list[dict[str, str]]:
-    """One auth code per outcome; the digits in the middle are free."""
-    return [{"code": f"28{number}5000000000{user_id[-2:]}", "outcome": text} for number, text in OUTCOMES.items()]
 
 
 def pay(book: Book, call: Call) -> dict[str, object]:
@@ -58,8 +33,8 @@ def pay(book: Book, call: Call) -> dict[str, object]:
         return _paid_answer(book, agreements.deduct(book, call, order))
     code, buyer = _code(book, call)
     script = code[2:4]
-    if script in _REFUSED:
-        raise _failed(order, _REFUSED[script])
+    if script in REFUSED:
+        raise _failed(order, f"ACQ.{REFUSED[script]}")
     if book.strikes(call, Fault.BUYER_BALANCE_SHORT):
         raise _failed(order, "ACQ.BUYER_BALANCE_NOT_ENOUGH")
     book.add_order(order)
@@ -79,11 +54,9 @@ def _code(book: Book, call: Call) -> tuple[str, Buyer]:
     code = required(call, "auth_code", 64)
     if scene not in _SCENES:
         raise Failure("ACQ.INVALID_PARAMETER")
-    fits = _FACE.fullmatch(code) if scene == "security_code" else _CODE.fullmatch(code)
-    if not fits or book.code_used(code, call.text("out_trade_no")):
+    if not is_code(code, scene) or book.code_used(code, call.text("out_trade_no")):
         raise Failure("ACQ.PAYMENT_AUTH_CODE_INVALID", ZERO_AMOUNTS)
-    mine = (buyer for buyer in book.bank.buyers.values() if buyer.user_id[-2:] == code[-2:])
-    return code, next(mine, None) or book.bank.first_buyer()
+    return code, buyer_of(book.bank, code)
 
 
 def _waiting(book: Book, call: Call, script: str) -> datetime | None:

@@ -4,6 +4,7 @@ codes only; the field names are those of the public SDKs.)
 Rule: what is frozen has left the buyer's balance and belongs to nobody else: frozen = rest + paid out + given back.
 """
 
+from tongbao.simulators.alipay.codes import REFUSED, buyer_of, is_code
 from tongbao.simulators.alipay.errors import Failure
 from tongbao.simulators.alipay.holdings import Freeze, Operation
 from tongbao.simulators.alipay.model import Order, Trade
@@ -32,9 +33,11 @@ def freeze(book: Book, call: Call) -> dict[str, object]:
         if (made.out_request_no, made.amount_minor) != (number, amount_minor):
             raise Failure("ORDER_ALREADY_CLOSED" if found.rest_minor == 0 else "REQUEST_AMOUNT_EXCEED")
         return _answer(book, found, made)
-    if book.code_used(code, out_order_no):
+    if not is_code(code, call.text("auth_code_type")) or book.code_used(code, out_order_no):
         raise Failure("PAYMENT_AUTH_CODE_INVALID")
-    buyer = book.bank.first_buyer()
+    if code[2:4] in REFUSED:
+        raise Failure(REFUSED[code[2:4]])
+    buyer = buyer_of(book.bank, code)
     try:
         book.bank.move_to_merchant(buyer, FROZEN, amount_minor)
     except BalanceShort:

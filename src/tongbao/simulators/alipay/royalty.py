@@ -78,9 +78,7 @@ def settle(book: Book, call: Call) -> dict[str, object]:
         raise Failure("ACQ.TRADE_STATUS_ERROR")
     if any(one.finishes for one in book.settlements.values() if one.trade_no == trade.trade_no):
         raise Failure("ACQ.ALREADY_FINISH_ALLOC")
-    total = sum(share.amount_minor for share in shares)
-    if total > trade.order.amount_minor - trade.refunded_minor - trade.settled_minor:
-        raise Failure("ACQ.ALLOC_AMOUNT_VALIDATE_ERROR")
+    total = _affordable(book, trade, shares)
     for share in shares:
         book.bank.move_to_buyer(trade.order.seller_id, _buyer(book, share.user_id), share.amount_minor)
     trade.settled_minor += total
@@ -143,6 +141,16 @@ def _shares(book: Book, call: Call, trade: Trade, *, finishes: bool) -> list[Sha
             raise Failure("ACQ.ROYALTY_RECEIVER_INVALID")
         shares.append(Share(buyer.user_id, _share_minor(item, trade)))
     return shares
+
+
+def _affordable(book: Book, trade: Trade, shares: list[Share]) -> int:
+    """The sum of the shares, which trade and account can bear; raises Failure."""
+    total = sum(share.amount_minor for share in shares)
+    if total > trade.order.amount_minor - trade.refunded_minor - trade.settled_minor:
+        raise Failure("ACQ.ALLOC_AMOUNT_VALIDATE_ERROR")
+    if total > book.bank.wallet(trade.order.seller_id).balance_minor:
+        raise Failure("ACQ.TXN_RESULT_ACCOUNT_BALANCE_NOT_ENOUGH")
+    return total
 
 
 def _share_minor(item: dict[str, object], trade: Trade) -> int:

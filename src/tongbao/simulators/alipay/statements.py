@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 from tongbao.simulators.alipay.errors import Failure
-from tongbao.simulators.alipay.holdings import Transfer
-from tongbao.simulators.alipay.model import Refund, Trade
+from tongbao.simulators.alipay.model import Trade
 from tongbao.simulators.alipay.orders import required
 from tongbao.simulators.alipay.request import Call
 from tongbao.simulators.alipay.trades import Book
 from tongbao.simulators.alipay.wire import CHINA, china_time, masked, yuan
+from tongbao.simulators.bank import MERCHANT_BALANCE_MINOR
 from tongbao.simulators.faults import Fault
 
 PATH = "/alipay/downloadBillFile.resource"
@@ -116,37 +116,68 @@ Line = tuple[int, str]
 
 def rows(book: Book, seller_id: str, period: Period, kind: str) -> list[Line]:
     """The rows of a period in the order of time; empty when nothing happened."""
-    mine = [trade for trade in book.trades.values() if trade.order.seller_id == seller_id]
+    return _trade_rows(book, seller_id, period) if kind == "trade" else _account_rows(book, seller_id, period)
+
+
+def _trade_rows(book: Book, seller_id: str, period: Period) -> list[Line]:
     found: list[tuple[datetime, Line]] = []
-    for trade in mine:
-        if period.has(trade.paid_at) and trade.paid_at is not None:
-            found.append((trade.paid_at, _payment(book, trade, kind)))
+    for trade in _trades_of(book, seller_id):
+        if trade.paid_at is not None and period.has(trade.paid_at):
+            amount = trade.order.amount_minor
+            row = _trade_row(book, trade, "交易", china_time(trade.paid_at), amount, "")
+            found.append((trade.paid_at, (amount, row)))
         for refund in trade.refunds.values():
             if period.has(refund.refunded_at):
-                found.append((refund.refunded_at, _refund(book, trade, refund, kind)))
-    if kind == "signcustomer":
-        sent = [one for one in book.transfers.values() if one.seller_id == seller_id and period.has(one.made_at)]
-        found += [(one.made_at, _sent(one)) for one in sent]
+                amount, at = -refund.amount_minor, china_time(refund.refunded_at)
+                row = _trade_row(book, trade, "退款", at, amount, refund.out_request_no)
+                found.append((refund.refunded_at, (amount, row)))
     return [line for _, line in sorted(found, key=lambda pair: pair[0])]
 
 
-def _payment(book: Book, trade: Trade, kind: str) -> Line:
-    amount, at = trade.order.amount_minor, china_time(trade.paid_at or trade.created_at)
-    if kind == "trade":
-        return amount, _trade_row(book, trade, "交易", at, amount, "")
-    return amount, _account_row(trade.trade_no, trade.order.out_trade_no, trade.order.subject, at, amount, "在线支付")
+def _trades_of(book: Book, seller_id: str) -> list[Trade]:
+    return [trade for trade in book.trades.values() if trade.order.seller_id == seller_id]
 
 
-def _refund(book: Book, trade: Trade, refund: Refund, kind: str) -> Line:
-    amount, at = -refund.amount_minor, china_time(refund.refunded_at)
-    if kind == "trade":
-        return amount, _trade_row(book, trade, "退款", at, amount, refund.out_request_no)
-    return amount, _account_row(trade.trade_no, trade.order.out_trade_no, trade.order.subject, at, amount, "交易退款")
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What moved the account's balance: `amount_minor` is negative for money that left."""
+
+    at: datetime
+    amount_minor: int
+    number: str
+    reference: str
+    subject: str
+    kind: str
 
 
-def _sent(made: Transfer) -> Line:
-    row = _account_row(made.order_id, made.out_biz_no, "转账", china_time(made.made_at), -made.amount_minor, "转账")
-    return -made.amount_minor, row
+def _account_rows(book: Book, seller_id: str, period: Period) -> list[Line]:
+    """Every movement has its own serial number and the balance that it left behind."""
+    balance, found = MERCHANT_BALANCE_MINOR, []
+    for index, one in enumerate(_movements(book, seller_id), 1):
+        balance += one.amount_minor
+        if period.has(one.at):
+            serial = f"{one.at.astimezone(CHINA):%Y%m%d}{index:010d}"
+            found.append((one.amount_minor, _account_row(one, serial, balance)))
+    return found
+
+
+def _movements(book: Book, seller_id: str) -> list[Movement]:
+    """All that ever moved the balance, in the order of time."""
+    found = []
+    for trade in _trades_of(book, seller_id):
+        names = (trade.trade_no, trade.order.out_trade_no, trade.order.subject)
+        if trade.paid_at is not None:
+            found.append(Movement(trade.paid_at, trade.order.amount_minor, *names, "在线支付"))
+        found += [Movement(one.refunded_at, -one.amount_minor, *names, "交易退款") for one in trade.refunds.values()]
+    for made in book.transfers.values():
+        if made.seller_id == seller_id:
+            found.append(Movement(made.made_at, -made.amount_minor, made.order_id, made.out_biz_no, "转账", "转账"))
+    mine = {trade.trade_no: trade.order for trade in _trades_of(book, seller_id)}
+    for split in book.settlements.values():
+        if (order := mine.get(split.trade_no)) is not None:
+            given = -sum(share.amount_minor for share in split.shares)
+            found.append(Movement(split.made_at, given, split.trade_no, order.out_trade_no, order.subject, "交易分账"))
+    return sorted(found, key=lambda one: one.at)
 
 
 def _trade_row(book: Book, trade: Trade, kind: str, at: str, amount: int, number: str) -> str:
@@ -168,10 +199,11 @@ def _trade_row(book: Book, trade: Trade, kind: str, at: str, amount: int, number
     return ",".join(cells)
 
 
-def _account_row(serial: str, number: str, subject: str, at: str, amount: int, kind: str) -> str:
+def _account_row(one: Movement, serial: str, balance: int) -> str:
+    amount = one.amount_minor
     income, expense = (yuan(amount), "") if amount > 0 else ("", yuan(amount))
-    cells = (*_padded(serial, serial, number), _cell(subject), at, "", income, expense, "", "支付宝", kind, "")
-    return ",".join(cells)
+    head = (*_padded(serial, one.number, one.reference), _cell(one.subject), china_time(one.at), "")
+    return ",".join((*head, income, expense, yuan(balance), "支付宝", one.kind, ""))
 
 
 def _padded(*values: str) -> list[str]:
