@@ -1,13 +1,17 @@
 """Alipay's package as a library: what importing it brings along, and one way of escaping that must equal another."""
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 from urllib.parse import quote_plus
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tongbao.channels.alipay import AlipayClient
 from tongbao.channels.alipay.requests import quoted
 
 NOT_NEEDED = {
@@ -33,6 +37,22 @@ def test_importing_it_brings_no_server_and_no_http_library() -> None:
     loaded = json.loads(subprocess.check_output([sys.executable, "-c", code]))
     assert not NOT_NEEDED & set(loaded)
     assert "cryptography" in loaded
+
+
+COMMON = {"self", "optional", "notify_url", "app_auth_token", "more"}
+"""Explained at the client."""
+
+
+@pytest.mark.parametrize("name", [name for name in vars(AlipayClient) if not name.startswith("_")])
+def test_every_parameter_is_explained(name: str) -> None:
+    """In the method's own words, or in those of the method that it refers to."""
+    method = getattr(AlipayClient, name)
+    text = inspect.getdoc(method) or ""
+    for other in re.findall(r"[Pp]arameters as in\s+`(\w+)`", text):
+        text += inspect.getdoc(getattr(AlipayClient, other)) or ""
+    taken = inspect.signature(method).parameters.keys() - COMMON
+    assert text
+    assert {parameter for parameter in taken if not re.search(rf"\b{parameter}\b", text)} == set()
 
 
 @given(st.text(st.characters(codec="utf-8")))

@@ -38,7 +38,12 @@ def agreement_page_sign(
         personal_product_code: CYCLE_PAY_AUTH_P, GENERAL_WITHHOLDING_P.
         sign_scene: e.g. `INDUSTRY|DIGITAL_MEDIA`.
         access_params: `{"channel": "ALIPAYAPP" | "QRCODE" | "QRCODEORSMS"}`.
+        product_code: the contract's product.
+        external_agreement_no: the merchant's number of the agreement, at most 32 characters.
+        external_logon_id: who the buyer is at the merchant's.
         period_rule_params: for cycle pay: period_type (DAY, MONTH), period, execute_time, single_amount, ...
+        sign_validity_period: how long the page can be agreed on, e.g. `2m`.
+        return_url: where the buyer's browser comes back to.
     """
     business: dict[str, object] = {
         "personal_product_code": personal_product_code,
@@ -65,7 +70,12 @@ def agreement_query(
     external_agreement_no: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[AgreementQueried]:
-    """`alipay.user.agreement.query`: `status` TEMP, NORMAL or STOP. By `agreement_no`, or by the rest."""
+    """`alipay.user.agreement.query`: `status` TEMP, NORMAL or STOP.
+
+    Args:
+        agreement_no: Alipay's number, alone; or all of
+        alipay_user_id, personal_product_code, sign_scene, external_agreement_no: whose it is, and as it was signed.
+    """
     business = _agreement(agreement_no, alipay_user_id, personal_product_code, sign_scene, external_agreement_no)
     answer = yield from call(account, "alipay.user.agreement.query", business, app_auth_token=app_auth_token)
     return cast(AgreementQueried, answer)
@@ -82,7 +92,12 @@ def agreement_unsign(
     notify_url: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[AgreementUnsigned]:
-    """`alipay.user.agreement.unsign`: ends an agreement. By `agreement_no`, or by the rest."""
+    """`alipay.user.agreement.unsign`: ends an agreement.
+
+    Args:
+        agreement_no: Alipay's number, alone; or all of
+        alipay_user_id, personal_product_code, sign_scene, external_agreement_no: whose it is, and as it was signed.
+    """
     business = _agreement(agreement_no, alipay_user_id, personal_product_code, sign_scene, external_agreement_no)
     method = "alipay.user.agreement.unsign"
     answer = yield from call(account, method, business, notify_url=notify_url, app_auth_token=app_auth_token)
@@ -114,7 +129,12 @@ def oauth_token(
     refresh_token: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[TokenGranted]:
-    """`alipay.system.oauth.token`: a user's token, for the `code` that the user's browser brought, or renewed."""
+    """`alipay.system.oauth.token`: a user's token.
+
+    Args:
+        code: what the user's browser brought, once; or
+        refresh_token: of an earlier token, to renew it.
+    """
     if bool(code) == bool(refresh_token):
         raise InvalidInput("give either code or refresh_token", param="code")
     common = {

@@ -22,13 +22,14 @@ _ORDER_OPTIONS = frozenset(
 )
 
 
-def _method(surfaces: str, options: str = "") -> MethodCapability:
+def _method(surfaces: str, options: str = "", required: str = "") -> MethodCapability:
     return MethodCapability(
         currencies=frozenset({"CNY"}),
         amount_min=FEN_MIN,
         amount_max=FEN_MAX,
         surfaces=frozenset(surfaces.split()),
         options=_ORDER_OPTIONS | frozenset(options.split()),
+        required=frozenset(required.split()),
     )
 
 
@@ -38,7 +39,7 @@ CAPABILITIES = Capabilities(
         "alipay_wap": _method("mobile", "quit_url goods_type"),
         "alipay_app": _method("in_app", "goods_type"),
         "alipay_qr": _method("desktop qr"),
-        "alipay_barcode": _method("counter", "auth_code scene product_code"),
+        "alipay_barcode": _method("counter", "auth_code scene product_code", required="auth_code"),
         "alipay_jsapi": _method("in_app", "buyer_id buyer_open_id op_app_id product_code"),
     },
     partial_refund=True,

@@ -37,6 +37,9 @@ class _Shell(Generic[AnyTransport, OwnTransport]):
         timeouts: to connect 5 s, until the answer's headers 10 s, in total 30 s.
         transport: how requests leave; the real one, made at the first call, where absent.
 
+    Many methods take `notify_url` (where Alipay reports what follows), `app_auth_token` (acting for a merchant, in
+    place of the client's own) and `more` (further business fields, under Alipay's names).
+
     Raises:
         InvalidInput: a key or setting cannot be right; `param` names it.
     """

@@ -37,7 +37,11 @@ def transfer(
         trans_amount: yuan, exact.
         payee_info: `identity`, `identity_type` (ALIPAY_USER_ID, ALIPAY_LOGON_ID, ALIPAY_OPEN_ID), `name` (asked for
             with a logon id), `bankcard_ext_info` for cards.
+        order_title: shown on bills.
         remark: asked for from 50000 yuan.
+        product_code, biz_scene: `TRANS_BANKCARD_NO_PWD` for cards, `STD_RED_PACKET` with `PERSONAL_COLLECTION` for red
+            packets.
+        business_params: e.g. `payer_show_name_use_alias`.
 
     After an unknown outcome ask `transfer_query`; ORDER_NOT_EXIST right after the call proves nothing.
     """
@@ -66,7 +70,13 @@ def transfer_query(
     biz_scene: str = "DIRECT_TRANSFER",
     app_auth_token: str | None = None,
 ) -> Exchange[TransferQueried]:
-    """`alipay.fund.trans.common.query`: `status` SUCCESS, DEALING, FAIL, or REFUND (came back from the bank)."""
+    """`alipay.fund.trans.common.query`: `status` SUCCESS, DEALING, FAIL, or REFUND (came back from the bank).
+
+    Args:
+        out_biz_no: the merchant's number, or
+        order_id, pay_fund_order_id: Alipay's; the last wins over the others.
+        product_code, biz_scene: as in the transfer.
+    """
     if not (out_biz_no or order_id or pay_fund_order_id):
         raise InvalidInput("name the transfer: out_biz_no, order_id or pay_fund_order_id", param="out_biz_no")
     business = {
@@ -94,7 +104,16 @@ def auth_freeze(
     more: Mapping[str, object] | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[FundsAuthorised]:
-    """`alipay.fund.auth.order.freeze`: holds an amount on the account of a buyer who shows a code."""
+    """`alipay.fund.auth.order.freeze`: holds an amount on the account of a buyer who shows a code.
+
+    Args:
+        out_order_no: the merchant's number of the authorisation.
+        out_request_no: this request's number; a repeat under the same numbers is executed once.
+        amount: yuan, exact.
+        order_title: what the buyer sees.
+        auth_code, auth_code_type: the buyer's code, and `bar_code` or `security_code`.
+        product_code: the contract's product.
+    """
     business: dict[str, object] = {
         "out_order_no": checked_number(out_order_no, "out_order_no"),
         "out_request_no": checked_number(out_request_no, "out_request_no"),
@@ -121,7 +140,14 @@ def auth_unfreeze(
     more: Mapping[str, object] | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[FundsAuthorised]:
-    """`alipay.fund.auth.order.unfreeze`: gives back all or part of what is held."""
+    """`alipay.fund.auth.order.unfreeze`: gives back all or part of what is held.
+
+    Args:
+        auth_no: Alipay's number of the authorisation.
+        out_request_no: this request's number; a repeat under it is executed once.
+        amount: yuan, exact.
+        remark: why, as the buyer sees it.
+    """
     business: dict[str, object] = {
         "auth_no": auth_no,
         "out_request_no": checked_number(out_request_no, "out_request_no"),
@@ -143,7 +169,12 @@ def auth_query(
     out_request_no: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[FundsAuthQueried]:
-    """`alipay.fund.auth.operation.detail.query`: by `auth_no` or `out_order_no`, and the operation's number."""
+    """`alipay.fund.auth.operation.detail.query`: what is held and what became of it.
+
+    Args:
+        auth_no, out_order_no: the authorisation, by Alipay's number or the merchant's.
+        operation_id, out_request_no: one operation of it, by Alipay's number or the merchant's.
+    """
     business = {
         "auth_no": auth_no,
         "out_order_no": out_order_no,

@@ -36,6 +36,7 @@ def order_settle(
         trade_no: Alipay's number of the trade.
         royalty_parameters: each with royalty_type (`transfer`), trans_in_type, trans_in, and amount (yuan, exact) or
             amount_percentage (1-100); trans_out and desc where wanted. At most 5, or 50 with royalty_mode `async`.
+        operator_id: the merchant's person.
         royalty_finish: divide for the last time and release the rest.
     """
     business: dict[str, object] = {
@@ -70,7 +71,13 @@ def order_settle_query(
 def royalty_bind(
     account: Account, *, out_request_no: str, receiver_list: Sequence[Receiver], app_auth_token: str | None = None
 ) -> Exchange[ReceiversBound]:
-    """`alipay.trade.royalty.relation.bind`: at most 20 receivers; binding one twice changes nothing."""
+    """`alipay.trade.royalty.relation.bind`: binding a receiver twice changes nothing.
+
+    Args:
+        out_request_no: this request's number, at most 32 characters.
+        receiver_list: at most 20, each with `type` (userId, loginName, openId), `account`, `name` (asked for with
+            loginName), `memo`.
+    """
     business = {"out_request_no": checked_number(out_request_no, "out_request_no"), "receiver_list": receiver_list}
     answer = yield from call(account, "alipay.trade.royalty.relation.bind", business, app_auth_token=app_auth_token)
     return cast(ReceiversBound, answer)
@@ -79,7 +86,12 @@ def royalty_bind(
 def royalty_unbind(
     account: Account, *, out_request_no: str, receiver_list: Sequence[Receiver], app_auth_token: str | None = None
 ) -> Exchange[ReceiversBound]:
-    """`alipay.trade.royalty.relation.unbind`: receivers by `type` and `account`."""
+    """`alipay.trade.royalty.relation.unbind`.
+
+    Args:
+        out_request_no: this request's number, at most 32 characters.
+        receiver_list: each with `type` and `account`.
+    """
     business = {"out_request_no": checked_number(out_request_no, "out_request_no"), "receiver_list": receiver_list}
     answer = yield from call(account, "alipay.trade.royalty.relation.unbind", business, app_auth_token=app_auth_token)
     return cast(ReceiversBound, answer)
@@ -93,7 +105,13 @@ def royalty_query(
     page_size: int = 20,
     app_auth_token: str | None = None,
 ) -> Exchange[ReceiversListed]:
-    """`alipay.trade.royalty.relation.batchquery`: the bound receivers, by page."""
+    """`alipay.trade.royalty.relation.batchquery`: the bound receivers.
+
+    Args:
+        out_request_no: this request's number, at most 32 characters.
+        page_num: from 1.
+        page_size: receivers on a page.
+    """
     business = {
         "out_request_no": checked_number(out_request_no, "out_request_no"),
         "page_num": page_num,

@@ -169,8 +169,10 @@ def pay(
     """`alipay.trade.pay`: charge the code that a buyer shows at the counter (or an authorisation, an agreement).
 
     Args:
+        out_trade_no, total_amount, subject: as in `page_pay`.
         auth_code: the buyer's code, one-time: 16 to 24 digits starting with 25 to 30, or a face token.
         scene: `bar_code`, or `security_code` for a face token.
+        product_code: `FACE_TO_FACE_PAYMENT` where absent; another one for authorisations and agreements.
         buyer_id, auth_no, auth_confirm_mode, agreement_params: for authorisations and agreements.
 
     Code 10003, code 20000 and a lost answer are not failures: query every few seconds, then `cancel`.
@@ -203,6 +205,7 @@ def create(
     """`alipay.trade.create`: a trade that a mini program or a page inside Alipay pays with `my.tradePay`.
 
     Args:
+        out_trade_no, total_amount, subject: as in `page_pay`.
         buyer_id: the buyer's user id (2088...), or
         buyer_open_id: the buyer's open id.
         op_app_id: the mini program's app id (product_code `JSAPI_PAY`).
@@ -240,7 +243,12 @@ def cancel(
     trade_no: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[Canceled]:
-    """`alipay.trade.cancel`: ends a payment whose outcome stays unknown; pays back what was paid. Not for refunds."""
+    """`alipay.trade.cancel`: ends a payment whose outcome stays unknown; pays back what was paid. Not for refunds.
+
+    Args:
+        out_trade_no: the merchant's number, or
+        trade_no: Alipay's, which wins when both are given.
+    """
     business = trade(out_trade_no, trade_no)
     return cast(Canceled, (yield from call(account, "alipay.trade.cancel", business, app_auth_token=app_auth_token)))
 
@@ -254,7 +262,13 @@ def close(
     notify_url: str | None = None,
     app_auth_token: str | None = None,
 ) -> Exchange[Closed]:
-    """`alipay.trade.close`: makes an unpaid trade unpayable. Only WAIT_BUYER_PAY can be closed."""
+    """`alipay.trade.close`: makes an unpaid trade unpayable. Only WAIT_BUYER_PAY can be closed.
+
+    Args:
+        out_trade_no: the merchant's number, or
+        trade_no: Alipay's, which wins when both are given.
+        operator_id: the merchant's cashier.
+    """
     business = trade(out_trade_no, trade_no, operator_id=operator_id)
     answer = yield from call(
         account, "alipay.trade.close", business, app_auth_token=app_auth_token, notify_url=notify_url
@@ -283,7 +297,12 @@ def refund(
         refund_amount: of this refund, yuan, exact.
         out_request_no: this refund's own number. Alipay asks for it only in partial refunds; it is always asked for
             here, because a repeat under the same number is executed once.
+        out_trade_no: the merchant's number of the trade, or
+        trade_no: Alipay's, which wins when both are given.
         refund_reason: at most 256 characters.
+        refund_goods_detail: what was returned: goods_id and refund_amount of each.
+        refund_royalty_parameters: what receivers of a division give back; online products must state it.
+        operator_id: the merchant's cashier.
         query_options: e.g. `refund_detail_item_list`, `deposit_back_info`.
 
     Two refunds of one trade lie at least 3 seconds apart. After an unknown outcome repeat with the same number and
@@ -317,6 +336,8 @@ def refund_query(
 
     Args:
         out_request_no: the refund's number (the trade's out_trade_no where the refund was sent without).
+        out_trade_no: the merchant's number of the trade, or
+        trade_no: Alipay's, which wins when both are given.
         query_options: what is told only when asked for.
     """
     business = trade(out_trade_no, trade_no, out_request_no=out_request_no, query_options=query_options)
