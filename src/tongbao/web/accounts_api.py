@@ -1,12 +1,13 @@
 """Handlers for channel accounts, methods and the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from tongbao.domain.account import ChannelAccount
+from tongbao.ports.reading import Page
 from tongbao.web import schemas
 from tongbao.web.door import Answer, Call, answer_json
 from tongbao.web.payments_api import answer_list, page_of
@@ -110,8 +111,16 @@ async def create_account(call: Call) -> Answer:
 
 
 async def list_accounts(call: Call) -> Answer:
-    accounts = await call.services.accounts.list_accounts(call.app.id)
-    return answer_list([account_view(call, account) for account in accounts], more=False)
+    found, more = cut(await call.services.accounts.list_accounts(call.app.id), page_of(call, "ca"))
+    return answer_list([account_view(call, account) for account in found], more)
+
+
+def cut(accounts: Sequence[ChannelAccount], page: Page) -> tuple[list[ChannelAccount], bool]:
+    """One page, newest first; an app has few accounts, so they are read whole."""
+    after, before = page.starting_after, page.ending_before
+    left = [a for a in accounts if (after is None or a.id < after) and (before is None or a.id > before)]
+    kept = left[: page.limit] if before is not None else left[-page.limit :]
+    return kept[::-1], len(left) > page.limit
 
 
 async def read_account(call: Call) -> Answer:
@@ -166,7 +175,7 @@ async def list_balances(call: Call) -> Answer:
 
 
 async def list_transfers(call: Call) -> Answer:
-    found, more = await call.services.reading.list_transfers(call.app.id, page_of(call))
+    found, more = await call.services.reading.list_transfers(call.app.id, page_of(call, "tr"))
     views: list[msgspec.Struct] = [
         TransferView(
             id=transfer.id,

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl
@@ -72,7 +73,8 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`keeps` tells who looks after the idempotency key: the use case (True), or the door around it."""
+    """`keeps` tells who looks after the idempotency key: the use case (True), or the door around it. `choices` are
+    the query parameters that take one of a few words, `queries` the others."""
 
     method: str
     path: str
@@ -83,6 +85,7 @@ class Route:
     status: int = 200
     keeps: bool = False
     queries: Sequence[str] = ()
+    choices: Mapping[str, type[StrEnum]] = field(default_factory=dict)
     pattern: re.Pattern[str] = field(init=False)
     name: str = field(init=False)
 
@@ -199,7 +202,7 @@ class Door:
             method=method,
             path=path,
             params=params,
-            query=_query(query, route.queries) if query else {},
+            query=_query(query, route) if query else {},
             body=body,
             intent=_intent(key, method, path, body) if key is not None and method == "POST" else None,
         )
@@ -245,8 +248,8 @@ def content_type_of(status: int) -> bytes:
     return PROBLEM if status >= 400 else JSON
 
 
-def _query(raw: bytes, known: Sequence[str]) -> dict[str, str]:
-    """Each parameter once, and only those that the route knows."""
+def _query(raw: bytes, route: Route) -> dict[str, str]:
+    """Each parameter once, and only what the route knows."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
@@ -255,11 +258,18 @@ def _query(raw: bytes, known: Sequence[str]) -> dict[str, str]:
     for name, value in pairs:
         if "\x00" in name or "\x00" in value:
             raise InvalidInput("a text may not contain NUL", param=name.replace("\x00", ""), code="invalid_text")
-        if name not in known:
+        if name in route.choices:
+            _choose(name, value, route.choices[name])
+        elif name not in route.queries:
             raise InvalidInput(f"unknown query parameter {name!r}", param=name, code="unknown_field")
         if values.setdefault(name, value) != value:
             raise InvalidInput(f"query parameter {name!r} is given twice", param=name)
     return values
+
+
+def _choose(name: str, value: str, words: type[StrEnum]) -> None:
+    if value not in list(words):
+        raise InvalidInput(f"{name} is one of {', '.join(words)}", param=name)
 
 
 def _intent(key: bytes, method: str, path: str, body: bytes) -> Intent:

@@ -1,7 +1,7 @@
 """OpenAPI 3.1, printed from the table of routes and the msgspec types: what is served is what is described."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, get_args, get_origin
 
@@ -82,7 +82,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": _operation_id(route),
         "summary": route.summary,
         "tags": [tag_of(route.path)],
-        "parameters": [*_path_parameters(route.path), *_query_parameters(route.queries)],
+        "parameters": [*_path_parameters(route.path), *_query_parameters(route)],
         "responses": {**_successes(route), **_failures(route)},
     }
     if route.method == "POST":
@@ -114,9 +114,11 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _query_parameters(names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for name in names:
+def _query_parameters(route: Route) -> Iterator[dict[str, Any]]:
+    for name in route.queries:
         yield {"name": name, "in": "query", "schema": QUERIES.get(name, {"type": "string"})}
+    for name, words in route.choices.items():
+        yield {"name": name, "in": "query", "schema": {"enum": list(words)}}
 
 
 def _successes(route: Route) -> dict[str, Any]:

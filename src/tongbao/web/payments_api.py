@@ -1,6 +1,7 @@
 """Handlers for payments and refunds. Each is short: read the input, call a service, write the view."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import msgspec
 
@@ -19,15 +20,20 @@ _create_attempt = decoder(schemas.CreateAttempt)
 _create_refund = decoder(schemas.CreateRefund)
 _empty = decoder(schemas.Empty)
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-def page_of(call: Call) -> Page:
-    """`limit` 1-100, and one cursor at most."""
+
+def page_of(call: Call, prefix: str) -> Page:
+    """`limit` 1-100, and one cursor at most: an id of what is listed."""
     text = call.query.get("limit", "10")
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100):
         raise InvalidInput("limit is a number from 1 to 100", param="limit")
     after, before = call.query.get("starting_after"), call.query.get("ending_before")
     if after is not None and before is not None:
         raise InvalidInput("starting_after and ending_before exclude each other", param="ending_before")
+    for name, cursor in (("starting_after", after), ("ending_before", before)):
+        if cursor is not None and not cursor.startswith(f"{prefix}_"):
+            raise InvalidInput(f"{name} is the id of an item of this list: {prefix}_...", param=name)
     return Page(int(text), after, before)
 
 
@@ -40,14 +46,18 @@ def moment_of(call: Call, name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{name} is an RFC 3339 time", param=name) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return msgspec.convert(text, Moment).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        hint = "; a + in a URL is written %2B" if " " in text else ""
+        raise InvalidInput(
+            f"{name} is an RFC 3339 time with its zone, like 2026-01-02T03:04:05Z{hint}", param=name
+        ) from None
 
 
 async def create_payment(call: Call) -> Answer:
     given = decode(call.body, _create_payment)
+    if given.method is None and (given.method_options or given.channel_account is not None):
+        raise InvalidInput("method_options and channel_account go with a method", param="/method")
     now = call.services.clock.now()
     payment = Payment(
         app_id=call.app.id,
@@ -114,7 +124,7 @@ async def read_payment(call: Call) -> Answer:
 
 
 async def list_payments(call: Call) -> Answer:
-    page = page_of(call)
+    page = page_of(call, "pay")
     filters = PaymentFilter(
         order_no=call.query.get("order_no"),
         status=call.query.get("status"),
@@ -148,7 +158,7 @@ async def read_refund(call: Call) -> Answer:
 
 
 async def list_refunds(call: Call) -> Answer:
-    page = page_of(call)
+    page = page_of(call, "re")
     payment_id, status = call.query.get("payment"), call.query.get("status")
     found, more = await call.services.reading.list_refunds(call.app.id, payment_id, status, page)
     return answer_list([call.services.views.refund(refund, livemode) for refund, livemode in found], more)

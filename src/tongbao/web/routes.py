@@ -1,5 +1,9 @@
 """The routes of `/v1`, one row each. The door serves from this table, and OpenAPI is printed from it."""
 
+from tongbao.domain.endpoint import DeliveryStatus
+from tongbao.domain.event import EventType
+from tongbao.domain.payment import PaymentStatus
+from tongbao.domain.refund import RefundStatus
 from tongbao.services import views, webhook_views
 from tongbao.web import accounts_api, payments_api, schemas, webhooks_api
 from tongbao.web.door import Route
@@ -23,7 +27,8 @@ PAYMENTS = (
         payments_api.list_payments,
         "List payments, newest first",
         gives=list[views.PaymentView],
-        queries=(*LISTING, "order_no", "status", "channel", "created_after", "created_before"),
+        queries=(*LISTING, "order_no", "channel", "created_after", "created_before"),
+        choices={"status": PaymentStatus},
     ),
     Route(
         "GET",
@@ -71,7 +76,8 @@ PAYMENTS = (
         payments_api.list_refunds,
         "List refunds, newest first",
         gives=list[views.RefundView],
-        queries=(*LISTING, "payment", "status"),
+        queries=(*LISTING, "payment"),
+        choices={"status": RefundStatus},
     ),
 )
 
@@ -89,8 +95,9 @@ ACCOUNTS = (
         "GET",
         "/v1/channel_accounts",
         accounts_api.list_accounts,
-        "List channel accounts",
+        "List channel accounts, newest first",
         gives=list[accounts_api.ChannelAccountView],
+        queries=LISTING,
     ),
     Route(
         "GET",
@@ -153,7 +160,7 @@ WEBHOOKS = (
         "GET",
         "/v1/webhook_endpoints",
         webhooks_api.list_endpoints,
-        "List webhook endpoints",
+        "List webhook endpoints, newest first",
         gives=list[webhook_views.WebhookEndpointView],
         queries=LISTING,
     ),
@@ -192,7 +199,8 @@ WEBHOOKS = (
         webhooks_api.list_deliveries,
         "List deliveries, newest first",
         gives=list[webhook_views.DeliveryView],
-        queries=(*LISTING, "status"),
+        queries=LISTING,
+        choices={"status": DeliveryStatus},
     ),
     Route(
         "POST",
@@ -209,7 +217,8 @@ WEBHOOKS = (
         webhooks_api.list_events,
         "The log of facts, newest first",
         gives=list[webhook_views.EventView],
-        queries=(*LISTING, "type", "payment"),
+        queries=(*LISTING, "payment"),
+        choices={"type": EventType},
     ),
     Route("GET", "/v1/events/{event_id}", webhooks_api.read_event, "Read an event", gives=webhook_views.EventView),
     Route(

@@ -108,7 +108,7 @@ class Empty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A body that says nothing."""
 
 
-_AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_AT = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `(?P<field>[^`]*)`")
 _PART = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 

@@ -40,7 +40,7 @@ async def create_endpoint(call: Call) -> Answer:
 
 
 async def list_endpoints(call: Call) -> Answer:
-    found, more = await call.services.webhooks.list_endpoints(call.app.id, page_of(call))
+    found, more = await call.services.webhooks.list_endpoints(call.app.id, page_of(call, "we"))
     now = call.services.clock.now()
     return answer_list([endpoint_view(endpoint, call.app.livemode, now) for endpoint in found], more)
 
@@ -77,7 +77,7 @@ async def rotate_secret(call: Call) -> Answer:
 
 
 async def list_deliveries(call: Call) -> Answer:
-    page = page_of(call)
+    page = page_of(call, "del")
     endpoint_id, status = call.params["endpoint_id"], call.query.get("status")
     found, more = await call.services.webhooks.list_deliveries(call.app.id, endpoint_id, page, status)
     return answer_list([delivery_view(delivery, call.app.livemode) for delivery in found], more)
@@ -90,7 +90,7 @@ async def send_test(call: Call) -> Answer:
 
 
 async def list_events(call: Call) -> Answer:
-    page = page_of(call)
+    page = page_of(call, "evt")
     filters = EventFilter(call.query.get("type"), call.query.get("payment"))
     found, more = await call.services.events.list_events(call.app.id, filters, page)
     return answer_list([event_view(event, call.app.livemode) for event in found], more)
