@@ -50,7 +50,7 @@ async def test_a_time_has_its_zone(api: Api, moment: str, status: int) -> None:
 
 
 async def test_pages_of_accounts_are_walked_both_ways(api: Api) -> None:
-    made = []
+    made: list[str] = []
     for number in range(5):
         reply, account = await api.call("POST", "/v1/channel_accounts", {**ACCOUNT, "name": f"number {number}"})
         assert reply.status == 201
