@@ -32,7 +32,17 @@ def credentials_for(channel: str, accounts: Any) -> dict[str, str]:
             "private_key": "app_private_key_pkcs8_pem",
             "alipay_public_key": "alipay_public_key",
             "seller_id": "seller_id",
-        }
+        },
+        "wechatpay": {
+            "gateway_url": "gateway_url",
+            "mchid": "mchid",
+            "appid": "appid",
+            "merchant_private_key": "merchant_private_key",
+            "merchant_serial": "merchant_serial",
+            "apiv3_key": "apiv3_key",
+            "public_key_id": "public_key_id",
+            "public_key": "public_key",
+        },
     }
     return {ours: accounts[channel][theirs] for ours, theirs in names[channel].items()}
 

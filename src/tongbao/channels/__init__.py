@@ -6,4 +6,5 @@ the entry point group `tongbao.channels`.
 
 CHANNELS: dict[str, str] = {
     "alipay": "tongbao.channels.alipay.adapter:ALIPAY",
+    "wechatpay": "tongbao.channels.wechatpay.adapter:WECHATPAY",
 }
