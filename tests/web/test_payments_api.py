@@ -39,6 +39,23 @@ async def test_the_same_key_is_the_same_answer(api: Api) -> None:
     assert (reply.status, problem["code"]) == (422, "idempotency_mismatch")
 
 
+async def test_a_final_refusal_is_kept_too(api: Api) -> None:
+    await api.call("POST", "/v1/payments", ORDER)
+    first, problem = await api.call("POST", "/v1/payments", {**ORDER, "amount": 1}, idempotency_key="k1")
+    assert (first.status, problem["code"]) == (409, "order_no_conflict")
+    second, again = await api.call("POST", "/v1/payments", {**ORDER, "amount": 1}, idempotency_key="k1")
+    assert (second.status, again) == (409, problem)
+    assert second.headers["content-type"] == "application/problem+json"
+    assert second.headers["idempotent-replayed"] == "true"
+    reply, problem = await api.call("POST", "/v1/payments", {**ORDER, "amount": 2}, idempotency_key="k1")
+    assert (reply.status, problem["code"]) == (422, "idempotency_mismatch")
+    for _ in range(2):
+        path = "/v1/payments/pay_none/refunds"
+        reply, problem = await api.call("POST", path, {"refund_no": "R1"}, idempotency_key="k2")
+        assert (reply.status, problem["code"]) == (404, "not_found")
+    assert reply.headers["idempotent-replayed"] == "true"
+
+
 BAD: list[tuple[Any, int, str, str | None]] = [
     ({**ORDER, "amount": 99.99}, 422, "invalid_input", "/amount"),
     ({**ORDER, "amount": 0}, 422, "invalid_input", "/amount"),

@@ -40,7 +40,8 @@ class AttemptRequest:
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """`reference` names the refund, `attempt_reference` the paid attempt it belongs to; `paid` is what was paid."""
+    """`reference` names the refund, `attempt_reference` the paid attempt it belongs to; `paid` is what was paid;
+    `notify_url` is for channels that tell of a refund's end."""
 
     reference: str
     attempt_reference: str
@@ -48,6 +49,7 @@ class RefundRequest:
     paid: Money
     reason: str | None = None
     channel_reference: str | None = None
+    notify_url: str | None = None
 
 
 class Verb(StrEnum):
@@ -60,13 +62,17 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MethodCapability:
-    """Bounds of one method; `surfaces` say where a checkout may offer it: desktop, mobile, qr, in_app, counter."""
+    """Bounds of one method; `surfaces` say where a checkout may offer it: desktop, mobile, qr, in_app, counter.
+
+    `options` are the method options that it knows, `required` those without which it cannot be used.
+    """
 
     currencies: frozenset[str]
     amount_min: int
     amount_max: int
     surfaces: frozenset[str]
     options: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,8 +285,10 @@ def refuse_out_of_bounds(method: str, capability: MethodCapability, amount: Mone
         raise InvalidInput(f"{method} takes amounts from {bounds}", param="/amount", code="amount_out_of_bounds")
 
 
-def refuse_unknown_options(capability: MethodCapability, options: Mapping[str, object]) -> None:
-    """Raises InvalidInput for a method option that the method does not know."""
+def refuse_wrong_options(capability: MethodCapability, options: Mapping[str, object]) -> None:
+    """Raises InvalidInput for a method option that the method does not know, and for one that it needs."""
+    for name in sorted(capability.required - options.keys()):
+        raise InvalidInput(f"this method needs the option {name!r}", param=f"/method_options/{name}")
     for name in options:
         if name not in capability.options:
             known = ", ".join(sorted(capability.options)) or "none"

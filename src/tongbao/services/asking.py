@@ -5,6 +5,7 @@ close it at the channel. Recording closes the payment once no attempt can be pai
 asked again. Queries keep within a budget per channel account, so that open pages cannot flood a channel.
 """
 
+import asyncio
 from datetime import datetime, timedelta
 
 import structlog
@@ -134,9 +135,8 @@ class Asking:
 
     async def _close_attempts(self, app_id: str, payment_id: str) -> tuple[Payment, Attempt | None]:
         _, attempts = await self._reading.payment_with_attempts(app_id, payment_id)
-        for attempt in attempts:
-            if attempt.status in OPEN_ATTEMPT:
-                await self.pursue(app_id, payment_id, attempt.id)
+        still_open = [attempt.id for attempt in attempts if attempt.status in OPEN_ATTEMPT]
+        await asyncio.gather(*(self.pursue(app_id, payment_id, attempt_id) for attempt_id in still_open))
         return await self._reading.payment(app_id, payment_id)
 
     async def expire(self, app_id: str, payment_id: str) -> None:

@@ -5,6 +5,7 @@ holding nothing; its answer is recorded in a new transaction. A crash in between
 within seconds.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,11 +14,11 @@ from functools import partial
 from tongbao.domain import errors
 from tongbao.domain import payment as domain
 from tongbao.domain.errors import TongbaoError
-from tongbao.domain.payment import CALL_DEADLINE, OPEN_ATTEMPT, Attempt, AttemptError, Payment
+from tongbao.domain.payment import CALL_DEADLINE, OPEN_ATTEMPT, Attempt, AttemptError, AttemptStatus, Payment
 from tongbao.domain.report import AttemptEvent, NotFound, Report
 from tongbao.ports import Clock, Ids
 from tongbao.ports.store import Answer, Claim, Grouping, Queue, Store, Transaction
-from tongbao.services.accounts import Accounts, OpenAccount, refuse_unknown_options
+from tongbao.services.accounts import Accounts, OpenAccount, refuse_wrong_options
 from tongbao.services.calls import as_declined, attempt_request, outcome_of
 from tongbao.services.creation import Creation
 from tongbao.services.dossier import Dossier, file_dossiers, open_dossiers
@@ -37,6 +38,7 @@ from tongbao.services.views import Views, encoded
 
 ATTEMPTS_MAX = 50
 """Of one payment: each is remembered, asked about and locked with it, and a buyer's page can begin them."""
+RECORD_AGAIN_SECONDS = (0.1, 0.5, 1.5)
 FIRST_QUERY_AFTER = timedelta(seconds=5)
 """A crash between intent and record is asked about this soon."""
 
@@ -106,7 +108,7 @@ class Attempts:
             created = await self._creation.create(payment, None, intent)
             return Answered(created.status, created.body, created.replayed)
         opened = await self._accounts.choose(payment.app_id, payment.method, payment.amount, account_id)
-        refuse_unknown_options(opened.channel.capabilities.methods[payment.method], options)
+        refuse_wrong_options(opened.channel.capabilities.methods[payment.method], options)
         attempt = self._plan(payment, payment.method, opened, options)
         created = await self._creation.create(payment, attempt, intent)
         if created.attempt is None:
@@ -121,10 +123,12 @@ class Attempts:
         options: Mapping[str, object],
         account_id: str | None,
         intent: Intent | None,
+        seen_at: str | None = None,
     ) -> Answered:
-        """`POST /v1/payments/{id}/attempts`: another try at a pending payment. Raises TransitionRefused, NotFound."""
+        """`POST /v1/payments/{id}/attempts`: another try at a pending payment. Raises TransitionRefused, NotFound.
+        `seen_at` is the address of the buyer's browser, where it is the buyer who chose."""
         opened = await self._accounts.choose(app_id, method, payment.amount, account_id)
-        refuse_unknown_options(opened.channel.capabilities.methods[method], options)
+        refuse_wrong_options(opened.channel.capabilities.methods[method], options)
         command = Begin(
             app_id,
             payment.id,
@@ -141,7 +145,7 @@ class Attempts:
             return Answered(begun.status, begun.body, replayed=True)
         if not begun.calling:
             return Answered(200, encoded(self._views.payment(begun.payment, begun.attempt)))
-        return await self._call(begun.payment, begun.attempt, opened, intent, failure_is_answer=True)
+        return await self._call(begun.payment, begun.attempt, opened, intent, seen_at, failure_is_answer=True)
 
     # --- intent
 
@@ -185,16 +189,12 @@ class Attempts:
             return errors.NotFound(f"no payment {command.payment_id}")
         if isinstance(verdict, TakenOver) and verdict.object_id in dossier.attempts:
             return Begun(dossier.payment, dossier.attempts[verdict.object_id], calling=False)  # one key, one attempt
-        try:
-            domain.refuse_unless_payable(dossier.payment, now)
-        except TongbaoError as refused:
-            return refused
         held = _held(dossier, command.method, now)
+        refused = _refusal(dossier, command.method, held is None, now)
+        if refused is not None:
+            return refused
         if held is not None:
             return Begun(dossier.payment, held, calling=False)
-        if len(dossier.attempts) >= ATTEMPTS_MAX:
-            message = f"a payment takes at most {ATTEMPTS_MAX} attempts"
-            return errors.TransitionRefused(message, code="too_many_attempts")
         return Begun(dossier.payment, _add(dossier, command, now), calling=True)
 
     async def _settle_claims(
@@ -227,12 +227,13 @@ class Attempts:
         attempt: Attempt,
         opened: OpenAccount,
         intent: Intent | None,
+        seen_at: str | None = None,
         *,
         failure_is_answer: bool = False,
     ) -> Answered:
         """Calls the channel and records what it says. With `failure_is_answer` an interrupted call's key is left to
         the caller, whose answer is the failure."""
-        request = attempt_request(payment, attempt, self._views)
+        request = attempt_request(payment, attempt, self._views, seen_at)
         answer = await outcome_of(opened.channel.create(request))
         interruption: AttemptError | None = None
         event: AttemptEvent
@@ -251,8 +252,17 @@ class Attempts:
             answer=(kept.key, 201) if kept is not None else None,
         )
         with after_the_first_write():
-            recorded = await self._payments.record(record)
+            recorded = await self._insist(record)
         return Answered(201, self._body(recorded), error=interruption)
+
+    async def _insist(self, record: Record) -> Recorded:
+        """The channel's answer is in our hands and nowhere else: it is worth a few tries."""
+        for pause in RECORD_AGAIN_SECONDS:
+            try:
+                return await self._payments.record(record)
+            except errors.StorageUnavailable:
+                await asyncio.sleep(pause)
+        return await self._payments.record(record)
 
     def _body(self, recorded: Recorded) -> str:
         assert recorded.payment is not None, "the attempt was committed before its channel was called"
@@ -266,6 +276,25 @@ def _held(dossier: Dossier, method: str, now: datetime) -> Attempt | None:
             action = attempt.next_action
             if action is not None and (action.valid_until is None or now < action.valid_until):
                 return attempt
+    return None
+
+
+def _refusal(dossier: Dossier, method: str, needs_new: bool, now: datetime) -> TongbaoError | None:
+    """Why no attempt by this method may be begun now."""
+    try:
+        domain.refuse_unless_payable(dossier.payment, now)
+    except TongbaoError as refused:
+        return refused
+    if not needs_new:
+        return None
+    for attempt in dossier.attempts.values():
+        in_flight = attempt.call_until is not None and now < attempt.call_until
+        if in_flight and attempt.method == method and attempt.status is AttemptStatus.CREATED:
+            message = "an attempt by this method is just being made; repeat this in a moment"
+            return errors.TransitionRefused(message, code="attempt_in_progress")
+    if len(dossier.attempts) >= ATTEMPTS_MAX:
+        message = f"a payment takes at most {ATTEMPTS_MAX} attempts"
+        return errors.TransitionRefused(message, code="too_many_attempts")
     return None
 
 

@@ -17,8 +17,9 @@ from tongbao.services.views import Views
 E = TypeVar("E")
 
 
-def attempt_request(payment: Payment, attempt: Attempt, views: Views) -> AttemptRequest:
-    """What a channel is told about an attempt.
+def attempt_request(payment: Payment, attempt: Attempt, views: Views, seen_at: str | None = None) -> AttemptRequest:
+    """What a channel is told about an attempt. `seen_at` is the address of the buyer's browser where we saw it
+    ourselves; it counts more than what the merchant told.
 
     The buyer comes back to the shop when the shop chose the method and named an address; otherwise to the checkout
     page that sent the buyer there, which knows when the money is in and links on to the shop.
@@ -36,12 +37,12 @@ def attempt_request(payment: Payment, attempt: Attempt, views: Views) -> Attempt
         return_url=from_shop or views.checkout_url(payment.id),
         channel_reference=attempt.channel_reference,
         buyer_id=buyer.get("id"),
-        buyer_ip=buyer.get("ip"),
+        buyer_ip=seen_at or buyer.get("ip"),
         options=attempt.options,
     )
 
 
-def refund_request(refund: Refund, attempt: Attempt) -> RefundRequest:
+def refund_request(refund: Refund, attempt: Attempt, views: Views) -> RefundRequest:
     """What a channel is told about a refund."""
     return RefundRequest(
         reference=refund.reference,
@@ -50,6 +51,7 @@ def refund_request(refund: Refund, attempt: Attempt) -> RefundRequest:
         paid=attempt.amount,
         reason=refund.reason,
         channel_reference=attempt.channel_reference,
+        notify_url=views.notify_url(attempt.channel_account_id),
     )
 
 

@@ -83,6 +83,11 @@ class Idempotency:
         answer = Answer(app_id, intent.key, status, body, None)
         await self._store.transact(lambda tx: tx.answer_claims([answer]))
 
+    async def keep_refusal(self, app_id: str, intent: Intent, status: int, body: str) -> None:
+        """Keeps a final refusal of such a use case, which gave its key back; whoever took it meanwhile has it."""
+        refusal = Claim(app_id, intent.key, intent.fingerprint, self._clock.now(), None, status, body)
+        await self._store.transact(lambda tx: tx.insert_claims([refusal]))
+
     async def forget(self, app_id: str, intent: Intent) -> None:
         """Gives the key back: this answer is not kept, the same request may succeed later."""
         await self._store.transact(lambda tx: tx.drop_claims([(app_id, intent.key)]))

@@ -220,7 +220,7 @@ class Refunds:
             return
         refund, attempt, first = plan
         opened = await self._accounts.opened(app_id, attempt.channel_account_id)
-        request = refund_request(refund, attempt)
+        request = refund_request(refund, attempt, self.views)
         verb = "refund" if first else "query_refund"
         answer = await outcome_of(opened.channel.refund(request) if first else opened.channel.query_refund(request))
         if isinstance(answer, RefundNotFound) and Verb.REFUND in opened.channel.capabilities.idempotent:

@@ -17,12 +17,13 @@ import structlog
 
 from tongbao.bootstrap import App
 from tongbao.domain.account import App as MerchantApp
-from tongbao.domain.errors import InvalidInput, TongbaoError
+from tongbao.domain.errors import IdempotencyConflict, InvalidInput, TongbaoError
 from tongbao.services.idempotency import Intent, after_the_first_write
 from tongbao.services.views import encode_json
 from tongbao.web.problems import (
     NOT_KEPT,
     RETRY_AFTER,
+    RETRYABLE,
     Malformed,
     MethodNotAllowed,
     NoSuchRoute,
@@ -206,9 +207,10 @@ class Door:
             body=body,
             intent=_intent(key, method, path, body) if key is not None and method == "POST" else None,
         )
-        if call.intent is None or route.keeps:
+        if call.intent is None:
             return await route.handler(call)
-        return await self._kept(route, call, call.intent)
+        kept = self._refusal_kept if route.keeps else self._kept
+        return await kept(route, call, call.intent)
 
     async def _authenticate(self, header: bytes | None) -> MerchantApp:
         if header is None or header[:7].lower() != b"bearer ":
@@ -219,6 +221,17 @@ class Door:
         if app is None:
             raise Unauthorized
         return app
+
+    async def _refusal_kept(self, route: Route, call: Call, intent: Intent) -> Answer:
+        """The use case keeps its own answers, and gives the key back when it refuses; a final refusal is kept here."""
+        try:
+            return await route.handler(call)
+        except TongbaoError as error:
+            answer = answer_problem(error, call.request_id)
+            if isinstance(error, IdempotencyConflict) or answer.status in NOT_KEPT or error.code in RETRYABLE:
+                raise
+        await self._services.idempotency.keep_refusal(call.app.id, intent, answer.status, answer.body.decode())
+        return answer
 
     async def _kept(self, route: Route, call: Call, intent: Intent) -> Answer:
         """An idempotency key around a use case that does not know of keys."""

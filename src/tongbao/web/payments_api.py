@@ -149,7 +149,8 @@ async def create_refund(call: Call) -> Answer:
     created = await call.services.refunds.create(
         call.app.id, call.params["payment_id"], given.refund_no, given.amount, given.reason, call.intent
     )
-    return Answer(created.status, created.body.encode(), (REPLAYED,) if created.replayed else ())
+    headers = (REPLAYED,) if created.replayed else ()
+    return Answer(created.status, created.body.encode(), headers, content_type_of(created.status))
 
 
 async def read_refund(call: Call) -> Answer:

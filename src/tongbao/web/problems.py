@@ -76,7 +76,9 @@ STATUS_BY_CLASS: tuple[tuple[type[TongbaoError], int], ...] = (
     (TongbaoError, 500),
 )
 STATUS_BY_CODE = {"idempotency_in_progress": 409}
-RETRYABLE = frozenset({"idempotency_in_progress", "storage_unavailable", "channel_unavailable", "rate_limited"})
+RETRYABLE = frozenset(
+    {"attempt_in_progress", "idempotency_in_progress", "storage_unavailable", "channel_unavailable", "rate_limited"}
+)
 RETRY_AFTER = {503: "1", 429: "1"}
 NOT_KEPT = frozenset({400, 401, 422, 429, 500, 503})
 """Answers that an idempotency key does not keep."""

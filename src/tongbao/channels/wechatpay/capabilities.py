@@ -10,23 +10,24 @@ from tongbao.ports import Capabilities, CredentialField, MethodCapability, Verb
 _ORDER_OPTIONS = frozenset({"attach", "goods_tag", "detail", "scene_info", "settle_info", "limit_pay"})
 
 
-def _method(surfaces: str, options: str = "") -> MethodCapability:
+def _method(surfaces: str, options: str = "", required: str = "") -> MethodCapability:
     return MethodCapability(
         currencies=frozenset({"CNY"}),
         amount_min=FEN_MIN,
         amount_max=FEN_MAX,
         surfaces=frozenset(surfaces.split()),
         options=_ORDER_OPTIONS | frozenset(options.split()),
+        required=frozenset(required.split()),
     )
 
 
 CAPABILITIES = Capabilities(
     methods={
         "wechat_native": _method("desktop qr", "support_fapiao"),
-        "wechat_jsapi": _method("in_app", "openid support_fapiao"),
+        "wechat_jsapi": _method("in_app", "openid support_fapiao", required="openid"),
         "wechat_h5": _method("mobile", "h5_info support_fapiao"),
         "wechat_app": _method("in_app", "support_fapiao"),
-        "wechat_barcode": _method("counter", "auth_code store_info device_ip"),
+        "wechat_barcode": _method("counter", "auth_code store_info device_ip", required="auth_code"),
     },
     partial_refund=True,
     # Not CREATE: a barcode is good for one charge.
