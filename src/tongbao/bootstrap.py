@@ -131,7 +131,7 @@ def _own_key(path: Path, ids: Ids) -> bytes:
 
 
 async def connect(settings: Settings) -> tuple[Database, Callable[[], Awaitable[None]]]:
-    """The configured database, or PostgreSQL from the wheel; migrated in test mode."""
+    """The configured database, or PostgreSQL from the wheel; not migrated yet."""
     if settings.database_url:
         database = await Database.connect(settings.database_url, connections_max=settings.connections_max)
         return database, database.close

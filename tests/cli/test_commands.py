@@ -2,11 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from tongbao.cli.entry import app
 
 SERVER_PACKAGES = ("starlette", "uvicorn", "asyncpg", "aiohttp", "jinja2", "msgspec", "cryptography", "structlog")
 
@@ -39,6 +45,26 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in done.stdout
 
 
+RUNNING = {"demo", "serve", "work", "bench"}
+"""They run until they are stopped, or print what a program of their own prints."""
+
+
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, child in getattr(command, "commands", {}).items():
+        yield from leaves(child, f"{path} {name}".strip())
+    if not hasattr(command, "commands"):
+        yield path, command
+
+
+def test_every_command_prints_for_programs_too() -> None:
+    mute = [
+        path
+        for path, command in leaves(typer.main.get_command(app))
+        if all("--format" not in option.opts for option in command.params)
+    ]
+    assert set(mute) == RUNNING
+
+
 def test_apps_payments_and_verify(database_url: str, tmp_path: Path) -> None:
     environ = {"TONGBAO_DATABASE_URL": database_url, "TONGBAO_DATA_DIR": str(tmp_path)}
     done = tongbao("apps", "create", "--name", "shop", "--format", "json", **environ)
@@ -63,6 +89,16 @@ def test_errors_have_their_exit_codes(tmp_path: Path) -> None:
     )
     assert done.returncode == 4
     assert tongbao("keys", "generate", "cowrie").returncode == 2
+    pay = ("sandbox", "pay", "https://qr.alipay.com/x", "--data-dir", str(tmp_path))
+    assert tongbao(*pay, "--decline", "--abandon").returncode == 2
+    assert tongbao(*pay, "--format", "xml").returncode == 2
+    done = tongbao(*pay)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tongbao: no running sandbox")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert tongbao("sandbox", "--port", port, "--data-dir", str(tmp_path)).returncode == 4
+        assert tongbao("serve", "--port", port, TONGBAO_DATA_DIR=str(tmp_path)).returncode == 4
 
 
 def test_keys_are_what_openssl_says_they_are(tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ async def test_scanning_by_api(world: World) -> None:
     assert (await api(world, "POST", "/_sandbox/scan", {"content": "x"}))[0] == 404
     assert (await api(world, "POST", "/_sandbox/scan", {"content": content, "action": "eat"}))[0] == 400
     assert (await api(world, "POST", "/_sandbox/scan", {"kontent": 1}))[0] == 400
+    status, told = await api(world, "POST", "/_sandbox/scan", {"content": content, "buyer": "nobody"})
+    assert (status, "13800138000" in told["error"]) == (400, True), "a name that nobody has is not somebody else's"
 
 
 async def test_faults_by_api_and_by_page(world: World) -> None:

@@ -96,12 +96,13 @@ def add_key(app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
 
 
 @apps.command("revoke-key")
-def revoke_key(key_id: str, app: AppOption = "") -> None:
+def revoke_key(key_id: str, app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
     """Revoke an API key; it stops working everywhere within 5 s."""
 
     async def work() -> None:
         async with services() as built:
             await built.accounts.revoke_key(await one_app(built, app), key_id)
+            show({"id": key_id, "revoked": True}, form)
 
     run(work())
 
@@ -160,27 +161,28 @@ def check_account(account_id: str, app: AppOption = "", form: FormatOption = For
 
 
 @accounts.command("disable")
-def disable_account(account_id: str, app: AppOption = "") -> None:
+def disable_account(account_id: str, app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
     """Take no new payments by this account; money under way is followed up."""
-    _switch(account_id, app, enabled=False)
+    _switch(account_id, app, form, enabled=False)
 
 
 @accounts.command("enable")
-def enable_account(account_id: str, app: AppOption = "") -> None:
+def enable_account(account_id: str, app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
     """Take payments by this account again."""
-    _switch(account_id, app, enabled=True)
+    _switch(account_id, app, form, enabled=True)
 
 
-def _switch(account_id: str, app: str, *, enabled: bool) -> None:
+def _switch(account_id: str, app: str, form: Format, *, enabled: bool) -> None:
     async def work() -> None:
         async with services() as built:
             found = await built.accounts.read_app(await one_app(built, app))
-            await built.accounts.update_account(found, account_id, enabled=enabled)
+            account = await built.accounts.update_account(found, account_id, enabled=enabled)
+            show({"id": account.id, "name": account.name, "enabled": account.enabled}, form)
 
     run(work())
 
 
-def migrate() -> None:
+def migrate(form: FormatOption = Format.TEXT) -> None:
     """Bring the database's schema up to date."""
 
     async def work() -> None:
@@ -189,8 +191,11 @@ def migrate() -> None:
 
         database, close = await connect(read_settings())
         try:
-            for name in await database.migrate() or ["nothing to do"]:
-                print(name)
+            applied = await database.migrate()
+            if form is Format.JSON:
+                show({"applied": applied}, form)
+            else:
+                print("\n".join(applied) or "nothing to do")
         finally:
             await close()
 

@@ -41,15 +41,20 @@ def csr(
     key: Annotated[Path, typer.Argument(help="the private key's file")],
     common_name: Annotated[str, typer.Option(help="CN, for example the merchant's name")],
     organization: Annotated[str, typer.Option(help="O")] = "",
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """Print a certificate signing request (PEM, SHA-256) for an RSA key."""
     from tongbao.cli.key_files import certificate_request
     from tongbao.crypto import KeyUnreadable, RsaPrivateKey
 
     try:
-        print(certificate_request(RsaPrivateKey.load(key), common_name, organization), end="")
+        request = certificate_request(RsaPrivateKey.load(key), common_name, organization)
     except (KeyUnreadable, OSError) as error:
         fail(str(error))
+    if form is Format.JSON:
+        show({"certificate_request": request}, form)
+    else:
+        print(request, end="")
 
 
 @app.command("inspect")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 payments = typer.Typer(help="Payments: list, show, ask the channel, cancel, refund.", no_args_is_help=True)
 refunds = typer.Typer(help="Refunds: list, show.", no_args_is_help=True)
-events = typer.Typer(help="Events: list, show.", no_args_is_help=True)
+events = typer.Typer(help="Events: list, show, redeliver.", no_args_is_help=True)
 
 Limit = Annotated[int, typer.Option(min=1, max=100)]
 
@@ -178,12 +178,12 @@ def show_event(event_id: str, app: AppOption = "", form: FormatOption = Format.T
 
 
 @events.command("redeliver")
-def redeliver_event(event_id: str, app: AppOption = "") -> None:
+def redeliver_event(event_id: str, app: AppOption = "", form: FormatOption = Format.TEXT) -> None:
     """Send an event to its webhook endpoints again."""
 
     async def work() -> None:
         async with services() as built:
             count = await built.webhooks.redeliver(await one_app(built, app), event_id)
-            print(f"on its way to {count} endpoint(s)")
+            show({"id": event_id, "endpoints": count}, form)
 
     run(work())

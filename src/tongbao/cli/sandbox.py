@@ -1,16 +1,17 @@
 """`tongbao sandbox`: serves the offline sandbox, and is the buyer's hand and the fault switch of a running one.
 
 Rule: what talks to a running sandbox finds it by `<data dir>/sandbox.json` and uses its HTTP API only. Exit 0 when done
-(for `pay`: when paid), 1 with the reason on stderr when not.
+(for `pay`: when paid), 1 with the reason on stderr when not; the other exit codes are those of every command.
 """
 
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from tongbao.cli.output import Format, FormatOption, fail
 
 app = typer.Typer(help="The payment channels, played offline: no account, no network, no money.", no_args_is_help=False)
 faults_app = typer.Typer(help="Switch faults of the running sandbox.", no_args_is_help=True)
@@ -21,12 +22,6 @@ app.add_typer(clock_app, name="clock")
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8001
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where keys and trades are kept.")]
-Format = Annotated[str, typer.Option("--format", help="text or json")]
-
-
-def _fail(message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise typer.Exit(1)
 
 
 def _home(data_dir: Path | None) -> Path:
@@ -55,7 +50,7 @@ def serve(
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        _fail(f"cannot listen on {host}:{port}: {error.strerror}. Is another sandbox running? Try --port 0.")
+        fail(f"cannot listen on {host}:{port}: {error.strerror}. Is another sandbox running? Try --port 0.", 4)
     with listener:
         uvloop.run(_serve(listener, host, _home(data_dir), compress))
 
@@ -105,7 +100,7 @@ def _open(home: Path, transport: Any) -> Any:
     try:
         return build_sandbox(now=SystemClock().now, chance=chance, transport=transport, data_dir=home / "sandbox")
     except JournalBusy as error:
-        _fail(f"{error}; stop it, or choose another --data-dir")
+        fail(f"{error}; stop it, or choose another --data-dir")
 
 
 @app.command()
@@ -116,30 +111,30 @@ def pay(
     abandon: Annotated[bool, typer.Option("--abandon", help="Walk away.")] = False,
     buyer: Annotated[str, typer.Option(help="User id or logon id of a seeded buyer.")] = "",
     data_dir: DataDir = None,
-    output: Format = "text",
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """Be the buyer: pay (or decline, or walk away from) what the gateway or a client shows."""
     from tongbao.simulators.browser import Hand
 
     if decline and abandon:
-        _fail("--decline or --abandon, not both")
+        fail("--decline or --abandon, not both", 2)
     action = "decline" if decline else "leave" if abandon else "pay"
     url = _running(data_dir)
     with _transport() as transport:
         try:
             result = Hand(transport.send, url, buyer=buyer).pay(what, action=action, method=method)
         except Exception as error:  # whatever the network or a server did, the buyer has not paid
-            _fail(f"not paid: {error}")
-    if output == "json":
+            fail(f"not paid: {error}")
+    if form is Format.JSON:
         print(json.dumps({"outcome": result.outcome, "reason": result.reason, "steps": result.steps}))
     elif result.ok:
         print("paid")
     if not result.ok:
-        _fail(f"not paid: {result.reason}")
+        fail(f"not paid: {result.reason}")
 
 
 @app.command()
-def accounts(data_dir: DataDir = None, output: Format = "text") -> None:
+def accounts(data_dir: DataDir = None, form: FormatOption = Format.TEXT) -> None:
     """Addresses, ids and keys for any outside client; the same after every restart."""
     from tongbao.simulators import presence
 
@@ -150,7 +145,7 @@ def accounts(data_dir: DataDir = None, output: Format = "text") -> None:
         sandbox = _open(home, None)
         shown = sandbox.accounts(f"http://{DEFAULT_HOST}:{DEFAULT_PORT}")
         sandbox.close()
-    if output == "json":
+    if form is Format.JSON:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
         return
     for channel, facts in shown.items():
@@ -162,10 +157,10 @@ def accounts(data_dir: DataDir = None, output: Format = "text") -> None:
 
 
 @faults_app.command("list")
-def list_faults(data_dir: DataDir = None, output: Format = "text") -> None:
+def list_faults(data_dir: DataDir = None, form: FormatOption = Format.TEXT) -> None:
     """What is switched on, and all that can be."""
     told = _api(data_dir, "GET", "/_sandbox/faults")
-    if output == "json":
+    if form is Format.JSON:
         print(json.dumps(told, indent=2))
         return
     for rule in told["rules"]:
@@ -183,26 +178,29 @@ def set_fault(
     calls: Annotated[int, typer.Option(help="For the next N calls; 0 holds until cleared.")] = 1,
     argument: Annotated[float | None, typer.Option(help="The N in the fault's description.")] = None,
     data_dir: DataDir = None,
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """Switch a fault on."""
     order = {"fault": fault, "merchant": merchant, "method": method, "calls": calls or None, "argument": argument}
     rule = _api(data_dir, "POST", "/_sandbox/faults", order)
-    print(f"#{rule['id']} {rule['fault']} is on")
+    print(json.dumps(rule) if form is Format.JSON else f"#{rule['id']} {rule['fault']} is on")
 
 
 @faults_app.command("clear")
 def clear_faults(
-    rule: Annotated[str | None, typer.Argument(help="Its number; all when left away.")] = None, data_dir: DataDir = None
+    rule: Annotated[str | None, typer.Argument(help="Its number; all when left away.")] = None,
+    data_dir: DataDir = None,
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """Switch faults off."""
     told = _api(data_dir, "DELETE", f"/_sandbox/faults?id={rule}" if rule else "/_sandbox/faults")
-    print(f"{told['cleared']} cleared")
+    print(json.dumps(told) if form is Format.JSON else f"{told['cleared']} cleared")
 
 
 @clock_app.command("show")
-def show_clock(data_dir: DataDir = None, output: Format = "text") -> None:
+def show_clock(data_dir: DataDir = None, form: FormatOption = Format.TEXT) -> None:
     """The sandbox's time."""
-    _print_clock(_api(data_dir, "GET", "/_sandbox/clock"), output)
+    _print_clock(_api(data_dir, "GET", "/_sandbox/clock"), form)
 
 
 @clock_app.command("advance")
@@ -210,15 +208,15 @@ def advance_clock(
     seconds: Annotated[float, typer.Argument(help="Seconds to turn it forward.")] = 0,
     compression: Annotated[int | None, typer.Option(help="Factor of the notification schedules, 1 to 3600.")] = None,
     data_dir: DataDir = None,
-    output: Format = "text",
+    form: FormatOption = Format.TEXT,
 ) -> None:
     """Turn the clock forward; what was due happens."""
     order = {"advance_seconds": seconds, "compression": compression}
-    _print_clock(_api(data_dir, "POST", "/_sandbox/clock", order), output)
+    _print_clock(_api(data_dir, "POST", "/_sandbox/clock", order), form)
 
 
-def _print_clock(told: Any, output: str) -> None:
-    if output == "json":
+def _print_clock(told: Any, form: Format) -> None:
+    if form is Format.JSON:
         print(json.dumps(told))
     else:
         print(f"{told['now']}  ahead {told['offset_seconds']:.0f} s  schedules x{told['compression']}")
@@ -233,7 +231,7 @@ def _running(data_dir: Path | None) -> str:
     home = _home(data_dir)
     found = presence.find(home)
     if found is None:
-        _fail(f"no running sandbox is announced in {home}; start one with 'tongbao sandbox' or 'tongbao demo'")
+        fail(f"no running sandbox is announced in {home}; start one with 'tongbao sandbox' or 'tongbao demo'")
     return found.url
 
 
@@ -247,7 +245,7 @@ def _api(data_dir: Path | None, method: str, path: str, body: object = None) -> 
     url = _running(data_dir)
     told = _asked(url, method, path, body)
     if told is None:
-        _fail(f"the sandbox at {url} does not answer; was it stopped?")
+        fail(f"the sandbox at {url} does not answer; was it stopped?")
     return told
 
 
@@ -266,5 +264,5 @@ def _asked(url: str, method: str, path: str, body: object = None, *, patient: bo
     except ValueError:  # something else listens there
         return None
     if reply.status >= 400 and not patient:
-        _fail(told.get("error", f"HTTP {reply.status}"))
+        fail(told.get("error", f"HTTP {reply.status}"))
     return told if reply.status < 400 else None

@@ -137,7 +137,10 @@ class Hand:
     # --- the phone
 
     def _is_code(self, what: str) -> bool:
-        return self._phone(what, "look").status in (200, 409)
+        reply = self._phone(what, "look")
+        if reply.status == 400:  # no such buyer
+            raise Lost(str(msgspec.json.decode(reply.body)["error"]))
+        return reply.status in (200, 409)
 
     def _scan(self, content: str, action: str) -> Paid:
         self._steps.append(f"scan {content}")
@@ -238,9 +241,11 @@ def _charset(reply: Reply) -> str:
 def _where(address: str, reply: Reply, page: Page, method: str) -> str:
     """Why the way ends on this page, in one line."""
     offered = page.values("method")
+    title = " ".join(page.title.split())
     if method:
-        return f"{address} offers no method {method}" + (f"; it offers {', '.join(offered)}" if offered else "")
+        return f"{address} offers no method {method}; it " + (
+            f"offers {', '.join(offered)}" if offered else f"says {title!r}"
+        )
     if offered:
         return f"a checkout page: choose one of its methods with --method: {', '.join(offered)}"
-    title = " ".join(page.title.split())
     return f"no cashier: {address} answered {reply.status}" + (f" '{title}'" if title else "")

@@ -107,6 +107,9 @@ class Phone:
             return refusal(str(error))
         if order.action not in _ACTIONS:
             return refusal(f"action is one of {', '.join(_ACTIONS)}")
+        if order.buyer and self._sandbox.bank.buyer(order.buyer) is None:
+            known = ", ".join(buyer.logon_id for buyer in self._sandbox.bank.buyers.values())
+            return refusal(f"there is no buyer {order.buyer!r}; there are {known}")
         try:
             found = self._sandbox.find(order.content)
             if found is None:
