@@ -6,7 +6,7 @@ says is reported. Where a query cannot decide, the refusal stands as it was.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from tongbao.channels.wechatpay import doctor, mapping
 from tongbao.channels.wechatpay.account import BACKUP_URL, PRODUCTION_URL, account_from_credentials
@@ -42,6 +42,8 @@ from tongbao.ports import (
     Transport,
 )
 
+PREPAY_LIFE, H5_LIFE = timedelta(hours=2), timedelta(minutes=5)
+"""How long a code, a prepay id and an H5 address can be opened."""
 JSON = "application/json; charset=utf-8"
 _ANSWERS = {
     Acknowledgement.ACCEPTED: RawResponse(204, b"", JSON),
@@ -85,22 +87,26 @@ class WechatPay:
 
     async def _create_native(self, attempt: AttemptRequest) -> AttemptEvent:
         answer = await self._client.native_pay(**mapping.request_for_order(attempt))
-        return Accepted(next_action=NextAction(NextActionKind.QR_CODE, content=answer["code_url"]))
+        until = _dying(attempt, PREPAY_LIFE)
+        return Accepted(next_action=NextAction(NextActionKind.QR_CODE, content=answer["code_url"], valid_until=until))
 
     async def _create_jsapi(self, attempt: AttemptRequest) -> AttemptEvent:
         answer = await self._client.jsapi_pay(**mapping.request_for_jsapi(attempt))
         params = dict[str, str](**self._client.jsapi_params(answer["prepay_id"]))
-        return Accepted(next_action=NextAction(NextActionKind.SDK, params=params))
+        until = _dying(attempt, PREPAY_LIFE)
+        return Accepted(next_action=NextAction(NextActionKind.SDK, params=params, valid_until=until))
 
     async def _create_app(self, attempt: AttemptRequest) -> AttemptEvent:
         answer = await self._client.app_pay(**mapping.request_for_order(attempt))
         params = dict[str, str](**self._client.app_params(answer["prepay_id"]))
-        return Accepted(next_action=NextAction(NextActionKind.SDK, params=params))
+        until = _dying(attempt, PREPAY_LIFE)
+        return Accepted(next_action=NextAction(NextActionKind.SDK, params=params, valid_until=until))
 
     async def _create_h5(self, attempt: AttemptRequest) -> AttemptEvent:
         answer = await self._client.h5_pay(**mapping.request_for_h5(attempt))
         url = self._client.h5_address(answer["h5_url"], return_url=attempt.return_url)
-        return Accepted(next_action=NextAction(NextActionKind.REDIRECT, url=url))
+        until = _dying(attempt, H5_LIFE)
+        return Accepted(next_action=NextAction(NextActionKind.REDIRECT, url=url, valid_until=until))
 
     async def _create_barcode(self, attempt: AttemptRequest) -> AttemptEvent:
         """Charged at once, or waiting for the buyer's password: then it is asked about."""
@@ -201,6 +207,12 @@ class WechatPay:
     async def check(self) -> list[Finding]:
         """One probe of WeChat; see `doctor.probe`."""
         return await self._client.run(doctor.probe(self._client.account))
+
+
+def _dying(attempt: AttemptRequest, life: timedelta) -> datetime | None:
+    """When the next action dies, where that is before the order does."""
+    until = attempt.created_at + life
+    return until if until < attempt.expires_at else None
 
 
 def _not_a_no(error: WechatPayError) -> ChannelError:

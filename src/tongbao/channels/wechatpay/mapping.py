@@ -93,6 +93,7 @@ def request_for_refund(refund: RefundRequest) -> dict[str, Any]:
         "refund_amount": refund.amount,
         "total_amount": refund.paid,
         "reason": fitting_text(refund.reason, REASON_BYTES_MAX) if refund.reason else None,
+        "notify_url": refund.notify_url,
     }
 
 
