@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, padding, serialization
 from cryptography.hazmat.primitives.asymmetric import padding as rsa_padding
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -63,10 +63,10 @@ def _is_file(text: str) -> bool:
 
 def der_from(source: KeySource) -> bytes:
     """DER bytes of a PEM block, of bare base64, or of DER itself."""
-    raw = read_source(source).strip()
+    raw = read_source(source)
     if raw[:1] == b"\x30" and b"-----" not in raw[:64]:
-        return raw
-    lines = [line.strip() for line in raw.replace(b"\r", b"\n").split(b"\n")]
+        return raw  # whose last byte may be a white space's
+    lines = [line.strip() for line in raw.strip().replace(b"\r", b"\n").split(b"\n")]
     body = b"".join(line for line in lines if line and not line.startswith(b"-----") and b":" not in line)
     try:
         return base64.b64decode(body.replace(b" ", b""), validate=True)
@@ -88,7 +88,7 @@ class RsaPublicKey:
         else:
             try:
                 key = serialization.load_der_public_key(der_from(source))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, UnsupportedAlgorithm) as error:
                 if isinstance(error, KeyUnreadable):
                     raise
                 raise KeyUnreadable("not an RSA public key (expected SubjectPublicKeyInfo or PKCS#1)") from None
@@ -140,7 +140,7 @@ class RsaPrivateKey:
         """From PKCS#1 or PKCS#8, PEM or bare base64; raises KeyUnreadable."""
         try:
             key = serialization.load_der_private_key(der_from(source), password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             if isinstance(error, KeyUnreadable):
                 raise
             raise KeyUnreadable("not an unencrypted RSA private key (expected PKCS#1 or PKCS#8)") from None

@@ -25,7 +25,7 @@ from tongbao.channels.wechatpay.signing import (
     sign,
     verify,
 )
-from tongbao.crypto import RsaPrivateKey, aes_gcm_encrypt, sm3, sm4_gcm_decrypt, sm4_gcm_encrypt
+from tongbao.crypto import RsaPrivateKey, aes_gcm_encrypt, der_from, sm3, sm4_gcm_decrypt, sm4_gcm_encrypt
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "wechatpay"
 needs_vectors = pytest.mark.skipif(not VECTORS.is_dir(), reason="the shared vectors lie beside the project, not in it")
@@ -270,6 +270,12 @@ def test_sm4_round_trips(plain: bytes, place: int, bit: int) -> None:
     broken[place % len(broken)] ^= 1 << bit
     with pytest.raises(ValueError, match="tag"):
         sm4_gcm_decrypt(key, nonce, bytes(broken), b"a")
+
+
+@pytest.mark.parametrize("last", [b" ", b"\n", b"\r", b"\t", b"\x00"])
+def test_binary_keys_are_taken_whole(last: bytes) -> None:
+    """One binary key in forty ends in a byte that looks like white space."""
+    assert der_from(b"\x30\x03\x02\x01" + last) == b"\x30\x03\x02\x01" + last
 
 
 def test_openssl_judges_sm2_both_ways(tmp_path: Path) -> None:

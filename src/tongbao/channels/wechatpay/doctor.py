@@ -36,6 +36,7 @@ PROBE_NUMBER = "TONGBAO_CHECK_NO_SUCH_ORDER"
 CLOCK_SKEW_MAX = timedelta(seconds=60)
 EXPIRY_WARNING = timedelta(days=30)
 
+LIST_REFUSED = "certificate_list_refused"
 KEYS_RIGHT = Finding("ok", "keys_right", "WeChat Pay accepted our signature, and its answer is signed with its key.")
 APIV3_KEY_RIGHT = Finding("ok", "apiv3_key_right", "The certificate list decrypts with the APIv3 key.")
 
@@ -163,8 +164,17 @@ def probe(account: Account) -> Exchange[list[Finding]]:
     else:
         found = KEYS_RIGHT
     clock = _about_clock(replies[0], account.clock) if replies else []
-    about = [finding for finding in about_list if finding.code != found.code]
-    return [*clock, *about, *([] if clock and found.code == "clock_off" else [found])]
+    return [*clock, *_told_apart(about_list, found, is_clock_off=bool(clock))]
+
+
+def _told_apart(about_list: list[Finding], found: Finding, *, is_clock_off: bool) -> list[Finding]:
+    """One finding per cause: what stops the list often stops the question too, and one of them says it better."""
+    refused = [finding for finding in about_list if finding.code == LIST_REFUSED]
+    if refused and found.code == "answer_not_trusted":
+        return about_list
+    if found.level == "error":
+        about_list = [finding for finding in about_list if finding.code not in (LIST_REFUSED, found.code)]
+    return about_list if is_clock_off and found.code == "clock_off" else [*about_list, found]
 
 
 def _about_list(account: Account, replies: list[Reply]) -> Exchange[list[Finding]]:
@@ -179,7 +189,7 @@ def _about_list(account: Account, replies: list[Reply]) -> Exchange[list[Finding
         advice = "Copy the 32 characters that were set in the merchant console; setting it anew takes effect at once."
         return [Finding("error", "apiv3_key_wrong", error.message, advice)]
     except MessageNotTrusted as error:
-        return [Finding("error", "certificate_list_refused", error.message, "Set the clock (NTP), then try again.")]
+        return [Finding("error", LIST_REFUSED, error.message, "Set the clock (NTP), then try again.")]
     except ChannelError:
         return []
     last = max(key.valid_until for key in keys if key.valid_until is not None)
