@@ -184,7 +184,9 @@ class World:
         return str(self.account["buyers"][index]["openid"])
 
     def code(self, outcome: str, buyer: int = 0) -> str:
-        return next(one["code"] for one in self.account["buyers"][buyer]["auth_codes"] if one["code"][2:4] == outcome)
+        return next(
+            str(one["code"]) for one in self.account["buyers"][buyer]["auth_codes"] if one["code"][2:4] == outcome
+        )
 
     def token(self, content: str) -> str:
         found = self.sandbox.find(content)

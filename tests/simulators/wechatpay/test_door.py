@@ -29,6 +29,11 @@ def unsigned(reply: Reply, status: int, code: str) -> str:
     return str(json.loads(reply.body)["message"])
 
 
+def absent(name: str) -> dict[str, Any]:
+    """A header taken away."""
+    return {name: None}
+
+
 async def test_routes_come_first_and_are_silent(world: World) -> None:
     for method, path, status in (
         ("GET", "/v3/nothing", 404),
@@ -45,7 +50,7 @@ async def test_routes_come_first_and_are_silent(world: World) -> None:
 async def test_the_user_agent_comes_before_the_signature_but_not_for_payments(world: World) -> None:
     for path in (CERTIFICATES, REFUND):
         for missing in ("user_agent", "accept"):
-            reply = await world.merchant.send("GET", path, auth="Bearer x", **{missing: None})
+            reply = await world.merchant.send("GET", path, auth="Bearer x", **absent(missing))
             assert unsigned(reply, 400, "INVALID_REQUEST") == "Http头缺少Accept或User-Agent"
     reply = await world.merchant.send("GET", QUERY, auth="Bearer x", user_agent=None)
     assert unsigned(reply, 401, "SIGN_ERROR") == FAMILY

@@ -135,7 +135,7 @@ async def test_a_batch(world: World) -> None:
         whole = found["transfer_batch"]
         assert (whole["batch_status"], whole["success_num"], whole["fail_amount"]) == ("FINISHED", 2, 100)
         (failed,) = found["transfer_detail_list"]
-    paths = (f"out-batch-no/BATCH1/details/out-detail-no/{failed['out_detail_no']}",)
+    paths: tuple[str, ...] = (f"out-batch-no/BATCH1/details/out-detail-no/{failed['out_detail_no']}",)
     paths += (f"batch-id/{made['batch_id']}/details/detail-id/{failed['detail_id']}",)
     for path in paths:
         one = await world.merchant.call("GET", f"{BATCHES}/{path}")

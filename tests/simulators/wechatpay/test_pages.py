@@ -12,7 +12,7 @@ from tests.simulators.wechatpay.test_payments import jsapi, params
 from tongbao.transport import Reply
 
 BACK = "http://shop.test/back?order=1"
-WEB = {"scene_info": {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}}
+WEB: dict[str, Any] = {"scene_info": {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}}
 
 
 async def web(world: World, *, back: bool = True, fault: str = "") -> str:

@@ -107,12 +107,13 @@ async def test_a_handle_lives_two_hours_and_the_order_longer(world: World) -> No
     ],
 )
 async def test_the_deadline(world: World, expire: str | None, seconds: float) -> None:
-    await world.merchant.native(**({} if expire is None else {"time_expire": expire}))
+    more: dict[str, Any] = {} if expire is None else {"time_expire": expire}
+    await world.merchant.native(**more)
     world.clock.advance(seconds - 0.25)
     assert (await world.merchant.query("ORDER001"))["trade_state"] == "NOTPAY"
     world.clock.advance(0.25)
     assert (await world.merchant.query("ORDER001"))["trade_state"] == "CLOSED"
-    body = world.merchant.order(**({} if expire is None else {"time_expire": expire}))
+    body = world.merchant.order(**more)
     assert await world.merchant.refused("POST", NATIVE, body) == "ORDER_CLOSED"
     await world.wait(0)
     assert not world.shop.received, "nobody is told of a closing"

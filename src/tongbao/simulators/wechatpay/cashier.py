@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from tongbao.simulators.bank import Buyer
 from tongbao.simulators.channel import Offer, PaymentRefused
 from tongbao.simulators.faults import Fault
-from tongbao.simulators.pages import OUTCOME_HEADER, Pages, form_of, from_elsewhere
+from tongbao.simulators.pages import OUTCOME_HEADER, Pages, form_of, from_elsewhere, language
 from tongbao.simulators.wechatpay import in_app
 from tongbao.simulators.wechatpay.book import Book, NotPayable
 from tongbao.simulators.wechatpay.console import Console
@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 
 IN_APP_PATH = "/wechatpay/jsapi"
 APP_AGENT = "MicroMessenger"
+ENGLISH = {
+    "IN_APP_BROWSER": "Open the order outside WeChat to pay it.",
+    "PREPAY_ID_INVALID": "This payment request is no longer valid; start the payment again.",
+    "PARAM_MISSING": "A parameter of the call is missing.",
+    "PARAM_ERROR": "signType or package is wrong.",
+    "APPID_MISMATCH": "App or merchant is not the one of the order.",
+    "SIGN_ERROR": "The merchant's signature of the call is wrong.",
+    "OPENID_MISMATCH": "The order was made for another buyer.",
+    "NOTENOUGH": "The balance does not suffice.",
+    "ORDERPAID": "The order is paid already.",
+    "ORDERCLOSED": "The order is closed.",
+}
+"""What the app says in Chinese, for readers of English, by code."""
 _RESULTS = {"paid": "ok", "declined": "cancel", "abandoned": "cancel"}
 _APP_RESULTS = {"ok": 0, "fail": -1, "cancel": -2}
 
@@ -110,7 +123,7 @@ class Cashier:
             status=status,
             offer=offer,
             outcome=outcome,
-            message=message,
+            message=_words(request, outcome, message),
             place=self._place.name,
             here=_here(request),
             buyers=[owner] if owner else bank.buyers.values(),
@@ -122,9 +135,8 @@ class Cashier:
         return response
 
     def _refused(self, request: Request, code: str, message: str) -> Response:
-        response = self._pages.page(
-            request, "wechatpay_refused.html", status=409, code=code, message=message, place=self._place.name
-        )
+        said, place = _words(request, code, message), self._place.name
+        response = self._pages.page(request, "wechatpay_refused.html", status=409, code=code, message=said, place=place)
         response.headers[OUTCOME_HEADER] = code
         return response
 
@@ -217,6 +229,11 @@ def _told(kind: str, result: str) -> dict[str, object]:
         return {"errCode": _APP_RESULTS[result]}
     name = "requestMerchantTransfer" if kind == "transfer" else "get_brand_wcpay_request"
     return {"err_msg": f"{name}:{result}"}
+
+
+def _words(request: Request, code: str, message: str) -> str:
+    """The app's words; before them, for who reads English, what they mean."""
+    return f"{ENGLISH[code]} {message}" if language(request) == "en" and code in ENGLISH else message
 
 
 def _here(request: Request) -> str:
