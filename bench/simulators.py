@@ -1,5 +1,5 @@
-"""How many signed answers a second the Alipay simulator gives, on one core: the whole exchange behind its door
-(read, verify the caller's RSA2 signature, act, write down, sign, envelope), with the journal on disk; per second of CPU
+"""How many signed answers a second the simulators of Alipay and WeChat Pay give, on one core: the whole exchange behind
+their doors (read, verify the caller's signature, act, write down, sign), with the journal on disk; per second of CPU
 time, behind the door without a socket, and over HTTP as it is served.
 
 The requests are signed beforehand. The bar is 1,500/s; the ceiling printed beside it is what one verification and one
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,23 @@ def requests(account: Any, method: str, bodies: list[dict[str, str]]) -> list[Ra
         sign = base64.b64encode(key.sign(text.encode())).decode()
         body = urlencode({**params, "sign": sign}).encode()
         made.append(RawRequest("POST", "/alipay/gateway.do", "charset=utf-8", FORM, body))
+    return made
+
+
+def v3_requests(account: Any, calls: list[tuple[str, str, object]]) -> list[RawRequest]:
+    """Signed APIv3 requests (method, target, body), ready to send."""
+    key, made = RsaPrivateKey.load(account["merchant_private_key"]), []
+    stamp = str(int(time.time()))
+    for number, (method, target, value) in enumerate(calls):
+        body = b"" if value is None else json.dumps(value).encode()
+        text = f"{method}\n{target}\n{stamp}\n{number}\n".encode() + body + b"\n"
+        parts = {"mchid": account["mchid"], "nonce_str": str(number), "timestamp": stamp}
+        parts |= {"serial_no": account["merchant_serial"], "signature": base64.b64encode(key.sign(text)).decode()}
+        joined = ",".join(f'{name}="{part}"' for name, part in parts.items())
+        headers = {"authorization": f"WECHATPAY2-SHA256-RSA2048 {joined}", "accept": "application/json"}
+        headers |= {"content-type": "application/json", "user-agent": "bench", "host": "sandbox"}
+        path, _, query = target.partition("?")
+        made.append(RawRequest(method, path, query, headers, body))
     return made
 
 
@@ -77,18 +94,34 @@ def answer_rate(sandbox: Sandbox, made: list[RawRequest]) -> float:
     return rate(len(made), work)
 
 
-def served_rate(count: int, folder: Path) -> float:
+def v3_answer_rate(sandbox: Sandbox, made: list[RawRequest]) -> float:
+    """The same behind WeChat's door."""
+
+    def work(number: int) -> None:
+        answer = sandbox.wechatpay.gateway.answer(made[number])
+        sandbox.bank.flush()
+        if answer.status != 200 or "Wechatpay-Signature" not in answer.headers:
+            raise RuntimeError(answer.body.decode())
+
+    return rate(len(made), work)
+
+
+def served_rate(count: int, folder: Path, over_http: Callable[[str, int, int], Awaitable[float]]) -> float:
     """Answers per second of the server process's CPU time, over HTTP, as `tongbao sandbox` serves it."""
     command = [sys.executable, "-c", "from tongbao.cli.sandbox import app; app()", "--port", "0", "--data-dir"]
     process = subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().split()[1]
-        return asyncio.run(_over_http(url, count, process.pid))
+        return asyncio.run(_run(over_http(url, count, process.pid)))
     finally:
         process.terminate()
         process.wait(10)
         process.stdout.close()
+
+
+async def _run(work: Awaitable[float]) -> float:
+    return await work
 
 
 async def _over_http(url: str, count: int, pid: int) -> float:
@@ -140,14 +173,66 @@ def measured(count: int, folder: Path) -> dict[str, float]:
     return found
 
 
+def v3_measured(count: int, folder: Path) -> dict[str, float]:
+    """Rates of WeChat Pay by call."""
+    sandbox = build_sandbox(
+        now=lambda: datetime.now(UTC), chance=chance_from(os.urandom), transport=AsgiTransport({}), data_dir=folder
+    )
+    accounts: Any = sandbox.accounts("http://sandbox")
+    account = accounts["wechatpay"]
+    names = {"appid": account["appid"], "mchid": account["mchid"], "notify_url": "http://shop.test/n"}
+    sandbox.wechatpay.gateway.limits.rates["/v3/refund/domestic/refunds"] = 0
+    numbers = [f"BENCH{number:06}" for number in range(count)]
+    orders = [{**names, "description": "tea", "out_trade_no": one, "amount": {"total": 100}} for one in numbers]
+    native = v3_requests(account, [("POST", "/v3/pay/transactions/native", one) for one in orders])
+    found = {"native": v3_answer_rate(sandbox, native)}
+    for order in list(sandbox.wechatpay.book.orders.values()):
+        sandbox.wechatpay.pay(order.token, sandbox.buyer())
+    asked = f"/v3/pay/transactions/out-trade-no/{{}}?mchid={account['mchid']}"
+    query = v3_requests(account, [("GET", asked.format(one), None) for one in numbers])
+    found["query"] = v3_answer_rate(sandbox, query)
+    amount = {"refund": 1, "total": 100, "currency": "CNY"}
+    back = [{"out_trade_no": one, "out_refund_no": one, "amount": amount} for one in numbers]
+    refund = v3_requests(account, [("POST", "/v3/refund/domestic/refunds", one) for one in back])
+    found["refund"] = v3_answer_rate(sandbox, refund)
+    sandbox.close()
+    return found
+
+
+async def _v3_over_http(url: str, count: int, pid: int) -> float:
+    async with AiohttpTransport() as transport:
+        accounts: Any = json.loads((await transport.send(Request("GET", f"{url}/_sandbox/accounts"))).body)
+        account = accounts["wechatpay"]
+        names = {"appid": account["appid"], "mchid": account["mchid"], "notify_url": "http://127.0.0.1:9/n"}
+        orders = [
+            {**names, "description": "tea", "out_trade_no": f"HTTP{number:08}", "amount": {"total": 100}}
+            for number in range(count)
+        ]
+        made = iter(v3_requests(account, [("POST", "/v3/pay/transactions/native", one) for one in orders]))
+        before = cpu_seconds(pid)
+
+        async def caller() -> None:
+            for raw in made:
+                headers = {name: value for name, value in raw.headers.items() if name != "host"}
+                reply = await transport.send(Request(raw.method, f"{url}{raw.path}", headers, raw.body))
+                if reply.status != 200 or "wechatpay-signature" not in reply.headers:
+                    raise RuntimeError(reply.body.decode())
+
+        await asyncio.gather(*(caller() for _ in range(CALLERS)))
+        return count / (cpu_seconds(pid) - before)
+
+
 def main(count: int) -> int:
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(count, Path(folder) / "door")
-        found["over HTTP"] = served_rate(count, Path(folder) / "served")
+        found = {f"alipay {name}": per_second for name, per_second in measured(count, Path(folder) / "door").items()}
+        found["alipay over HTTP"] = served_rate(count, Path(folder) / "served", _over_http)
+        v3 = v3_measured(count, Path(folder) / "v3")
+        found |= {f"wechatpay {name}": per_second for name, per_second in v3.items()}
+        found["wechatpay over HTTP"] = served_rate(count, Path(folder) / "v3_served", _v3_over_http)
     top = ceiling(min(count, 2000))
     print(f"ceiling (verify + sign alone)  {top:8,.0f}/s")
     for method, per_second in found.items():
-        print(f"alipay simulator {method:12}  {per_second:8,.0f}/s  {per_second / top:.0%} of the ceiling")
+        print(f"simulator {method:20}  {per_second:8,.0f}/s  {per_second / top:.0%} of the ceiling")
     slowest = min(found.values())
     print(f"bar {BAR_PER_SECOND:,}/s: {'reached' if slowest >= BAR_PER_SECOND else 'MISSED'}")
     return 0 if slowest >= BAR_PER_SECOND else 1
