@@ -169,8 +169,7 @@ def probe(account: Account) -> Exchange[list[Finding]]:
 
 def _told_apart(about_list: list[Finding], found: Finding, *, is_clock_off: bool) -> list[Finding]:
     """One finding per cause: what stops the list often stops the question too, and one of them says it better."""
-    refused = [finding for finding in about_list if finding.code == LIST_REFUSED]
-    if refused and found.code == "answer_not_trusted":
+    if found.code == "answer_not_trusted" and any(finding.level == "error" for finding in about_list):
         return about_list
     if found.level == "error":
         about_list = [finding for finding in about_list if finding.code not in (LIST_REFUSED, found.code)]
