@@ -4,9 +4,10 @@ The real services on real PostgreSQL, the real adapters, the simulators with the
 and the sockets are replaced. Two gateways' worth of transport: the gateway calls the sandbox, the sandbox notifies it.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import msgspec
 
@@ -16,6 +17,7 @@ from tongbao.bootstrap import App
 from tongbao.domain.account import App as MerchantApp
 from tongbao.domain.errors import ChannelUnavailable
 from tongbao.simulators.app import Sandbox, build_sandbox
+from tongbao.simulators.browser import Page
 from tongbao.storage.database import Database
 from tongbao.transport import AsgiTransport, Reply, Request
 from tongbao.web.app import build_gateway
@@ -92,10 +94,19 @@ class Street:
     async def open(self) -> "Street":
         """An app with an Alipay account of the sandbox."""
         self.app, self.key = await self.services.accounts.create_app("shop", livemode=False)
-        credentials = credentials_for("alipay", self.sandbox.accounts(f"http://{SANDBOX}"))
-        account = await self.services.accounts.create_account(self.app, "alipay", "main", credentials, {})
-        self.account_id = account.id
+        self.account_id = await self.open_account("alipay")
         return self
+
+    def told(self, channel: str) -> Any:
+        """What the sandbox tells an outside client of a channel."""
+        return self.sandbox.accounts(f"http://{SANDBOX}")[channel]
+
+    async def open_account(self, channel: str, **changes: str | None) -> str:
+        """An account of the sandbox's merchant there, with these credentials changed (None: left away); its id."""
+        found = {**credentials_for(channel, self.sandbox.accounts(f"http://{SANDBOX}")), **changes}
+        credentials = {name: value for name, value in found.items() if value is not None}
+        account = await self.services.accounts.create_account(self.app, channel, "main", credentials, {})
+        return account.id
 
     async def call(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
         sent = {"authorization": f"Bearer {self.key}", **{n.replace("_", "-"): v for n, v in headers.items()}}
@@ -131,13 +142,24 @@ class Street:
     async def pay(self, payment: Any) -> None:
         """The buyer pays what the payment's next action shows; the sandbox owes a notification then."""
         action = payment["next_action"]
-        if action["type"] == "qr_code":
-            found = self.sandbox.find(action["content"])
-            assert found is not None
-            found[0].pay(found[1], self.sandbox.buyer())
+        if action["type"] == "redirect":
+            await self.press(action["url"])
             return
-        token = await self.cashier(action["url"])
-        self.sandbox.alipay.pay(token, self.sandbox.buyer())
+        found = self.sandbox.find(action["content"] if action["type"] == "qr_code" else json.dumps(action["params"]))
+        assert found is not None
+        found[0].pay(found[1], self.sandbox.buyer())
+
+    async def press(self, url: str) -> None:
+        """Opens a redirect as the buyer's browser would, and presses the cashier's button."""
+        reply = await self.net.send(Request("GET", url))
+        while reply.status in (302, 303):
+            url = urljoin(url, reply.headers["location"])
+            reply = await self.net.send(Request("GET", url))
+        (form,) = Page(reply.body.decode()).forms
+        content = urlencode({**form.fields, "action": "pay"}).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        reply = await self.net.send(Request("POST", urljoin(url, form.action or url), headers, content))
+        assert reply.headers["x-sandbox-outcome"] == "paid", reply
 
     async def cashier(self, url: str) -> str:
         """Opens a redirect as the buyer's browser would; the token of the order behind the cashier page."""
@@ -150,8 +172,8 @@ class Street:
         return token
 
     def fault(self, name: str, calls: int | None = 1, **more: Any) -> None:
-        """Switch a fault of Alipay's simulator."""
-        self.sandbox.bank.faults.set(name, channel="alipay", calls=calls, **more)
+        """Switch a fault of Alipay's simulator, or of another channel's."""
+        self.sandbox.bank.faults.set(name, calls=calls, **{"channel": "alipay", **more})
 
     async def ask(self, payment: Any) -> None:
         """What a worker does with every attempt that is due."""

@@ -62,7 +62,8 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MethodCapability:
-    """Bounds of one method; `surfaces` say where a checkout may offer it: desktop, mobile, qr, in_app, counter.
+    """Bounds of one method; `surfaces` say where a checkout may offer it: desktop, mobile, wallet (the wallet's own
+    browser on a phone), qr, in_app, counter.
 
     `options` are the method options that it knows, `required` those without which it cannot be used.
     """

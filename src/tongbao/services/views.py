@@ -44,6 +44,8 @@ class NextActionView(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str | None = None
     image_svg_url: str | None = None
     params: dict[str, str] | None = None
+    expires_at: datetime | None = None
+    """there where it dies before the attempt does"""
 
 
 class AttemptView(msgspec.Struct, frozen=True):
@@ -154,12 +156,12 @@ class Views:
                 token = self.checkout_token(payment_id)
                 url = f"{self.base_url}/checkout/{payment_id}/post?cs={token}"
                 form = FormView(action.form_action, action.form_fields or {})
-            return NextActionView("redirect", url=url, form=form)
+            return NextActionView("redirect", url=url, form=form, expires_at=action.valid_until)
         if action.kind is NextActionKind.QR_CODE:
             image = f"{self.base_url}/checkout/{payment_id}/qr.svg?cs={self.checkout_token(payment_id)}"
-            return NextActionView("qr_code", content=action.content, image_svg_url=image)
+            return NextActionView("qr_code", content=action.content, image_svg_url=image, expires_at=action.valid_until)
         if action.kind is NextActionKind.SDK:
-            return NextActionView("sdk", params=action.params)
+            return NextActionView("sdk", params=action.params, expires_at=action.valid_until)
         return NextActionView("wait")
 
     def attempt(self, payment: Payment, attempt: Attempt) -> AttemptView:

@@ -23,8 +23,9 @@ from tongbao.bootstrap import App
 from tongbao.domain.errors import InvalidInput, NotFound, StorageUnavailable, TongbaoError, TransitionRefused
 from tongbao.domain.money import Money, currency
 from tongbao.services.accounts import Offer
-from tongbao.services.views import NextActionView, PaymentView
+from tongbao.services.views import NextActionView, PaymentView, encode_json
 from tongbao.web import pages, texts
+from tongbao.web.bridges import call_of
 from tongbao.web.door import read_body
 from tongbao.web.problems import TooLarge
 from tongbao.web.shown import CHOOSING, PageState, Snapshot
@@ -87,7 +88,9 @@ class Checkout:
         try:
             if all(offer.method != method for offer in await self._offers(snapshot)):
                 raise InvalidInput("not offered", code="unknown_method")
-            begun = await self._services.attempts.begin(payment.app_id, payment, method, {}, None, None)
+            begun = await self._services.attempts.begin(
+                payment.app_id, payment, method, {}, None, None, request.client.host if request.client else None
+            )
         except TransitionRefused:
             return self._redirect(self._address(request))
         except InvalidInput as error:
@@ -198,10 +201,10 @@ class Checkout:
     async def _page(self, request: Request, snapshot: Snapshot, *, notice: str = "", status: int = 200) -> Response:
         view, shown = snapshot.view, snapshot.shown
         lang, surface = pages.language(request), surface_of(request.headers.get("user-agent", ""))
-        merchant, offers = await self._merchant(snapshot.app_id), []
-        if shown.state in CHOOSING:
-            offers = await self._offers(snapshot)
-        offered = arrange(offers, surface)
+        merchant, offered = await self._merchant(snapshot.app_id), list[Offer]()
+        inside = shown.state is PageState.IN_APP and surface.wallet == view.channel
+        if shown.state in CHOOSING and not inside:
+            offered = arrange(await self._offers(snapshot), surface)
         now = self._services.clock.now()
         return self._pages.page(
             "checkout/page.html",
@@ -213,9 +216,12 @@ class Checkout:
             amount=pages.amount_text(Money(view.amount, currency(view.currency))),
             symbol=pages.SYMBOLS.get(view.currency, ""),
             offers=offered,
-            notice=_notice(notice, offered, surface, lang),
+            notice=_notice(notice, offered, surface, lang, is_for_app=shown.state is PageState.IN_APP),
             app=texts.app_name(view.channel or "", lang),
             qr=pages.markup(pages.qr_svg(_content(view))) if shown.state is PageState.SCAN else "",
+            bridge=_bridge(view) if shown.state is PageState.IN_APP else "",
+            inside=inside,
+            page_code=_page_code(view, surface) if shown.state is PageState.IN_APP and not inside else "",
             left=_left(view.expires_at, now),
             now_ms=int(now.timestamp() * 1000),
             expires_ms=int(view.expires_at.timestamp() * 1000),
@@ -258,6 +264,17 @@ def _content(view: PaymentView) -> str:
     return action.content or ""
 
 
+def _bridge(view: PaymentView) -> str:
+    """What the script is told, as JSON."""
+    assert view.latest_attempt is not None, "the state is IN_APP"
+    return encode_json(call_of(view.latest_attempt)).decode()
+
+
+def _page_code(view: PaymentView, surface: Surface) -> str:
+    """This page's address as a code, for the phone of a buyer who opened it on a desk."""
+    return pages.markup(pages.qr_svg(view.checkout_url)) if surface.device == "desk" else ""
+
+
 def _waits(state: PageState, final: bool) -> bool:
     """Whether something may happen while the page is only looked at."""
     return not final and state not in (PageState.CHOOSE, PageState.FAILED)
@@ -271,11 +288,11 @@ def _left(until: datetime, now: datetime) -> str:
     return f"{hours}:{minutes}" if hours else minutes
 
 
-def _notice(key: str, offered: list[Offer], surface: Surface, lang: str) -> str:
+def _notice(key: str, offered: list[Offer], surface: Surface, lang: str, *, is_for_app: bool) -> str:
     """What stands above the methods: a refusal, or that another app should open this page."""
     if key:
         return texts.text(key, lang)
-    if offered and surface.wallet is not None and opened_elsewhere(offered, surface):
+    if offered and not is_for_app and surface.wallet is not None and opened_elsewhere(offered, surface):
         names = list(dict.fromkeys(texts.channel_name(offer.channel, lang) for offer in offered))
         others = ("、" if lang == "zh" else ", ").join(names)
         return texts.text("wrong_app", lang, wallet=texts.app_name(surface.wallet, lang), others=others)

@@ -12,7 +12,8 @@ from hashlib import blake2s
 import msgspec
 
 from tongbao.domain.payment import OPEN_ATTEMPT, AttemptStatus, ClosedReason, PaymentStatus
-from tongbao.services.views import PaymentView
+from tongbao.services.views import AttemptView, PaymentView
+from tongbao.web.bridges import is_bridged
 
 
 class PageState(StrEnum):
@@ -23,6 +24,8 @@ class PageState(StrEnum):
     """choose again: the last attempt came to nothing"""
     SCAN = "scan"
     REDIRECT = "redirect"
+    IN_APP = "in_app"
+    """the wallet's own browser opens its cashier over this page"""
     PROCESSING = "processing"
     """an attempt is open and the buyer has nothing to do here"""
     CANCELING = "canceling"
@@ -32,7 +35,16 @@ class PageState(StrEnum):
     CLOSED = "closed"
 
 
-CHOOSING = frozenset({PageState.CHOOSE, PageState.FAILED, PageState.SCAN, PageState.REDIRECT, PageState.PROCESSING})
+CHOOSING = frozenset(
+    {
+        PageState.CHOOSE,
+        PageState.FAILED,
+        PageState.SCAN,
+        PageState.REDIRECT,
+        PageState.IN_APP,
+        PageState.PROCESSING,
+    }
+)
 """A method can be chosen: at first, or as another way."""
 _CLOSED_STATES: dict[str, PageState] = {
     ClosedReason.CANCELED: PageState.CANCELED,
@@ -75,17 +87,29 @@ def state_of(view: PaymentView, now: datetime) -> PageState:
         return PageState.CANCELING
     if now >= view.expires_at:
         return PageState.EXPIRED
-    return _state_of_attempt(view)
+    return _state_of_attempt(view.latest_attempt, now)
 
 
-def _state_of_attempt(view: PaymentView) -> PageState:
-    attempt = view.latest_attempt
+def _state_of_attempt(attempt: AttemptView | None, now: datetime) -> PageState:
     if attempt is None:
         return PageState.CHOOSE
     if attempt.status in OPEN_ATTEMPT:
-        action = attempt.next_action
-        return _ACTION_STATES.get(action.type if action else "", PageState.PROCESSING)
+        return _state_of_action(attempt, now)
     return PageState.FAILED if attempt.status == AttemptStatus.FAILED else PageState.CHOOSE
+
+
+def _state_of_action(attempt: AttemptView, now: datetime) -> PageState:
+    """What can no longer be opened is not shown. A redirect stays: whoever went there may still be paying, and its
+    button begins anew when it must."""
+    action = attempt.next_action
+    if action is None:
+        return PageState.PROCESSING
+    if action.type == "sdk" and is_bridged(attempt.method):
+        state = PageState.IN_APP
+    else:
+        state = _ACTION_STATES.get(action.type, PageState.PROCESSING)
+    is_dead = action.expires_at is not None and now >= action.expires_at
+    return PageState.CHOOSE if is_dead and state in (PageState.SCAN, PageState.IN_APP) else state
 
 
 def shown_of(view: PaymentView, now: datetime) -> StatusView:

@@ -48,6 +48,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "title_failed": ("That did not work", "付款未成功"),
     "title_scan": ("Scan to pay", "扫码付款"),
     "title_redirect": ("Waiting for your payment", "等待您完成付款"),
+    "title_in_app": ("Confirm your payment", "确认付款"),
     "title_processing": ("One moment", "请稍候"),
     "title_succeeded": ("Paid", "支付成功"),
     "title_expired": ("Time is over", "订单已超时"),
@@ -63,6 +64,23 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Please pay on the page of {app} that opened. This page changes by itself as soon as the money is in.",
         "请在打开的{app}页面完成付款。到账后本页会自动更新。",
     ),
+    "text_in_app": ("Press the button: {app} opens over this page.", "点击下方按钮，在{app}中完成付款。"),
+    "text_in_app_elsewhere": (
+        "This payment was made for the inside of {app}. Please open this page in {app}.",
+        "这笔付款需要在{app}内完成，请在{app}中打开本页。",
+    ),
+    "text_in_app_scan": (
+        "Scan this code with {app} on your phone: it opens this page there.",
+        "用手机{app}扫描下方二维码，即可在{app}中打开本页。",
+    ),
+    "page_code": ("QR code of this page", "本页二维码"),
+    "pay_in_app": ("Pay with {channel}", "使用{channel}付款"),
+    "said_canceled": ("Nothing is paid yet. Press the button to try again.", "尚未付款，可再次点击按钮付款。"),
+    "said_failed": (
+        "{app} did not open the payment, and nothing is paid. Please press the button again, or go back to the shop.",
+        "{app}未能打开付款，尚未扣款。请再次点击按钮，或返回商家重新下单。",
+    ),
+    "script_wanted": ("This payment needs JavaScript.", "此付款需要启用 JavaScript。"),
     "text_processing": (
         "We are asking {app} about your payment. Please do not pay again; this page changes by itself.",
         "正在向{app}确认付款结果，请勿重复付款，本页会自动更新。",
@@ -95,9 +113,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "目前没有可用的支付方式，请联系{merchant}。",
     ),
     "wrong_app": (
-        "You opened this page in {wallet}. {others} cannot be opened inside it: tap the menu ··· at the top right and "
-        "choose to open it in your browser.",
-        "您正在{wallet}中打开本页，{wallet}内无法使用{others}。请点击右上角「···」，选择在浏览器中打开。",
+        "You opened this page in {wallet}. Its ways to pay ({others}) cannot be opened there: tap the menu ··· at the "
+        "top right and choose to open it in your browser.",
+        "您正在{wallet}中打开本页，本页的付款方式（{others}）无法在{wallet}内打开。请点击右上角「···」，选择在浏览器中打开。",
     ),
     "method_gone": (
         "This way to pay is not open any more. Please choose another one.",

@@ -36,7 +36,7 @@ def _method(surfaces: str, options: str = "", required: str = "") -> MethodCapab
 CAPABILITIES = Capabilities(
     methods={
         "alipay_page": _method("desktop", "qr_pay_mode qrcode_width goods_type"),
-        "alipay_wap": _method("mobile", "quit_url goods_type"),
+        "alipay_wap": _method("mobile wallet", "quit_url goods_type"),
         "alipay_app": _method("in_app", "goods_type"),
         "alipay_qr": _method("desktop qr"),
         "alipay_barcode": _method("counter", "auth_code scene product_code", required="auth_code"),

@@ -147,6 +147,35 @@ function stop() {
   }
 }
 
+function say(outcome) {
+  for (const told of page.querySelectorAll("[data-said]")) {
+    told.hidden = told.dataset.said !== outcome;
+  }
+}
+
+// Calls the wallet whose browser this is; see web/bridges.py. Its answer is only a hint: the server asks the channel.
+function pay(button) {
+  const bridge = JSON.parse(button.dataset.bridge);
+  const answered = (answer) => {
+    clearTimeout(limit);
+    button.disabled = false;
+    const outcome = bridge.outcomes[String(answer && answer[bridge.result])] || "failed";
+    say(outcome);
+    if (outcome === "paid") {
+      ask();
+    }
+  };
+  const call = () => window[bridge.object][bridge.verb](bridge.call, bridge.params, answered);
+  const limit = window[bridge.object] ? 0 : setTimeout(answered, PATIENCE_MS);
+  button.disabled = true;
+  say("");
+  if (window[bridge.object]) {
+    call();
+  } else {
+    document.addEventListener(bridge.ready, call, { once: true });
+  }
+}
+
 function back() {
   if (!isFinal()) {
     ask();
@@ -167,6 +196,12 @@ addEventListener("pageshow", (event) => {
 });
 addEventListener("pagehide", stop);
 addEventListener("online", back);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-bridge]");
+  if (button) {
+    pay(button);
+  }
+});
 document.addEventListener("submit", () => document.body.classList.add("busy"));
 setInterval(tick, 1000);
 setInterval(() => {
