@@ -4,7 +4,8 @@ Rule: nobody in the simulators asks another clock. Time travels forward only; tr
 they were created.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import msgspec
@@ -27,12 +28,22 @@ class VirtualClock:
 
     def __init__(self, now: Callable[[], datetime], journal: Journal) -> None:
         self.machine_now = now
+        self._moment: datetime | None = None
         self._shelf = Shelf(journal, "clock", ClockState)
         self.state = self._shelf.get("clock") or self._shelf.put("clock", ClockState())
 
     def now(self) -> datetime:
         """An aware UTC instant of the sandbox."""
-        return self.machine_now() + timedelta(seconds=self.state.offset_seconds)
+        return self._moment or self.machine_now() + timedelta(seconds=self.state.offset_seconds)
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Within, it is an earlier `moment`: what was due then, and is done only now, happened then."""
+        before, self._moment = self._moment, min(moment, self.now())
+        try:
+            yield
+        finally:
+            self._moment = before
 
     def advance(self, seconds: float) -> datetime:
         """Turns the clock forward; raises ValueError for a step back, or for more than a century in all."""

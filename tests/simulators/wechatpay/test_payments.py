@@ -269,6 +269,13 @@ async def test_scripted_codes(world: World, outcome: str, status: int, shown: st
     assert not world.shop.received, "code pay is not notified"
 
 
+async def test_a_buyer_who_cannot_pay_after_all(world: World) -> None:
+    await world.merchant.call("POST", f"{BASE}/codepay", counter(world, "02"), status=202)
+    world.sandbox.bank.faults.set("buyer_balance_short")
+    await world.wait(11)
+    assert (await world.merchant.query("ORDER001"))["trade_state"] == "PAYERROR"
+
+
 @pytest.mark.parametrize("outcome", ["01", "02", "09"])
 async def test_reversing(world: World, outcome: str) -> None:
     had = world.sandbox.buyer().balance_minor

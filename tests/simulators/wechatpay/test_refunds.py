@@ -95,6 +95,15 @@ async def test_never_more_than_was_paid(world: World) -> None:
     assert (found["code"], found["message"]) == ("INVALID_REQUEST", "订单已全额退款")
 
 
+async def test_the_fee_comes_back_once(world: World) -> None:
+    before = world.sandbox.bank.wallet("1900000109").balance_minor
+    await world.paid(total=5000)
+    for number in range(50):
+        await world.merchant.refund("ORDER001", 100, 5000, out=f"R{number}")
+    await world.wait(2)
+    assert world.sandbox.bank.wallet("1900000109").balance_minor == before
+
+
 async def test_fifty_parts_and_a_year(world: World) -> None:
     await world.paid(total=100)
     for number in range(50):

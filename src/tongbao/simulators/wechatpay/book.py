@@ -57,7 +57,7 @@ class Book:
         self.merchants = merchants
         self.notices = Notices(bank, merchants)
         self.ledger = Ledger(bank, merchants)
-        self.timers = Timers()
+        self.timers = Timers(bank.clock)
         journal = bank.journal
         self.orders = Shelf(journal, "wechatpay_order", Order)
         self.burnt = Shelf(journal, "wechatpay_burnt", Burnt)
@@ -198,9 +198,11 @@ class Book:
         """A buyer who was asked for the password does what the script says."""
         buyer = self.bank.buyer(order.buyer_id)
         then, order.due_at, order.then = order.then, None, ""
-        if then == "paid" and buyer is not None and buyer.balance_minor >= order.amount_minor:
+        try:
+            if then != "paid" or buyer is None:
+                raise NotPayable("USERCANCEL", "用户取消支付")
             self.pay(order, buyer)
-        else:
+        except NotPayable:
             self.close(order, PAYERROR)
 
     def _notify(self, order: Order, *, forged: bool = False) -> None:

@@ -79,6 +79,7 @@ class Gateway:
 
     def answer(self, raw: RawRequest) -> Answer:
         """The whole exchange without I/O."""
+        self._book.timers.run()
         path = raw.path.removeprefix(PREFIX)
         routes, params = self._router.find(path)
         route = routes.get(raw.method)

@@ -125,7 +125,7 @@ def _accept(book: Book, call: Call, order: Order) -> Refund:
         out_refund_no=body["out_refund_no"],
         refund_id=refund_number(book.bank, call.now),
         amount_minor=amount,
-        fee_minor=min(order.fee_minor, fee_of(amount, rate)),
+        fee_minor=fee_of(order.refunded_minor + amount, rate) - fee_of(order.refunded_minor, rate),
         created_at=call.now,
         notify_url=body.get("notify_url", ""),
         reason=body.get("reason", ""),

@@ -52,6 +52,7 @@ class WeChatPay:
 
     def recognise(self, content: str) -> str | None:
         """A native code, or the parameters (JSON) of a page, an app or a transfer that waits for its receiver."""
+        self.book.timers.run()
         text = content.strip()
         params = in_app.read_params(text)
         if params is not None:
@@ -179,7 +180,7 @@ class WeChatPay:
         return accounts.facts(self.bank, self.merchant_book, base_url, self._data_dir)
 
     def expire_due(self) -> int:
-        return self.book.timers.run(self.bank.clock.now())
+        return self.book.timers.run()
 
     def next_due_at(self) -> datetime | None:
         return self.book.timers.next_due_at()
