@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from wechatpayv3.async_ import AsyncWeChatPay
 from wechatpayv3.async_ import WeChatPayType as AsyncType
 
 from tests.simulators.served import Served, served
+from tongbao.simulators.browser import Hand, Paid
 from tongbao.transport import HttpcoreTransport, Request
 
 CHINA = timezone(timedelta(hours=8))
@@ -64,6 +65,23 @@ class Shop:
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("sandbox")) as made:
         yield made
+
+
+def asked(sandbox: Served, path: str, body: Any) -> Any:
+    """A call of the sandbox's own API."""
+    with HttpcoreTransport() as transport:
+        return json.loads(transport.send(Request("POST", sandbox.url + path, {}, json.dumps(body).encode())).body)
+
+
+def pay(sandbox: Served, what: str) -> Paid:
+    """The buyer's hand, without a process of its own."""
+    with HttpcoreTransport() as transport:
+        return Hand(transport.send, sandbox.url).pay(what)
+
+
+def advance(sandbox: Served, seconds: float) -> datetime:
+    """Turns the clock forward; the sandbox's time."""
+    return datetime.fromisoformat(asked(sandbox, "/_sandbox/clock", {"advance_seconds": seconds})["now"])
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +144,7 @@ def test_the_whole_life_of_a_payment(
     wechat, number = request.getfixturevalue(mode), f"SYNC_{mode}"
     made = decoded(wechat.pay(description="茶 tea", out_trade_no=number, amount={"total": 100}))
     assert decoded(wechat.query(out_trade_no=number))["trade_state"] == "NOTPAY"
-    assert sandbox.run("pay", made["code_url"]).returncode == 0
+    assert pay(sandbox, made["code_url"]).ok
     paid = decoded(wechat.query(out_trade_no=number))
     assert (paid["trade_state"], paid["amount"]["payer_total"]) == ("SUCCESS", 100)
     assert decoded(wechat.query(transaction_id=paid["transaction_id"]))["out_trade_no"] == number
@@ -139,7 +157,7 @@ def test_the_whole_life_of_a_payment(
     amount = {"refund": 40, "total": 100, "currency": "CNY"}
     back = wechat.refund(out_refund_no=f"R_{number}", out_trade_no=number, amount=amount, notify_url=shop.url)
     assert decoded(back)["status"] == "PROCESSING"
-    sandbox.run("clock", "advance", "3")
+    advance(sandbox, 3)
     found = decoded(wechat.query_refund(f"R_{number}"))
     assert (found["status"], found["amount"]["refund"]) == ("SUCCESS", 40)
     told = wechat.callback(*shop.heard(2)[1])
@@ -171,18 +189,17 @@ def test_inside_the_app(client: Any, sandbox: Served, account: Any) -> None:
     params = {"appId": account["appid"], "timeStamp": "1414561699", "nonceStr": "5K8264ILTKCH16CQ2502SI8ZNMTM67VS"}
     params["package"] = package
     signed = client.sign([*params.values()])
-    done = sandbox.run("pay", json.dumps({**params, "signType": "RSA", "paySign": signed}))
-    assert done.returncode == 0, done.stderr
+    assert pay(sandbox, json.dumps({**params, "signType": "RSA", "paySign": signed})).ok
     assert decoded(client.query(out_trade_no="SYNC_JSAPI"))["payer"] == payer
-    forged = sandbox.run("pay", json.dumps({**params, "signType": "RSA", "paySign": signed[::-1]}))
-    assert (forged.returncode, "支付验证签名失败" in forged.stderr) == (1, True)
+    forged = pay(sandbox, json.dumps({**params, "signType": "RSA", "paySign": signed[::-1]}))
+    assert (forged.ok, "支付验证签名失败" in forged.reason) == (False, True)
 
 
 def test_in_a_phones_browser_and_at_the_counter(client: Any, sandbox: Served, account: Any) -> None:
     scene = {"payer_client_ip": "127.0.0.1", "h5_info": {"type": "Wap"}}
     web = {"description": "tea", "out_trade_no": "SYNC_H5", "amount": {"total": 5}, "scene_info": scene}
     made = decoded(client.pay(**web, pay_type=WeChatPayType.H5))
-    assert sandbox.run("pay", made["h5_url"]).returncode == 0
+    assert pay(sandbox, made["h5_url"]).ok
     assert decoded(client.query(out_trade_no="SYNC_H5"))["trade_type"] == "MWEB"
     codes = {one["code"][2:4]: one["code"] for one in account["buyers"][0]["auth_codes"]}
     for script, status, state in (("01", 200, "SUCCESS"), ("09", 202, "USERPAYING")):
@@ -206,7 +223,7 @@ def test_combined(client: Any, sandbox: Served, account: Any, shop: Shop) -> Non
         for number in (1, 2)
     ]
     made = decoded(client.combine_pay("SYNC_COMBINED", sub_orders=parts, pay_type=WeChatPayType.NATIVE))
-    assert sandbox.run("pay", made["code_url"]).returncode == 0
+    assert pay(sandbox, made["code_url"]).ok
     found = decoded(client.combine_query("SYNC_COMBINED"))
     assert {one["trade_state"] for one in found["sub_orders"]} == {"SUCCESS"}
     assert client.callback(*shop.heard(1)[0])["resource"]["combine_out_trade_no"] == "SYNC_COMBINED"
@@ -225,19 +242,18 @@ def test_transfers_and_sharing(client: Any, sandbox: Served, account: Any) -> No
     )
     assert made["state"] == "WAIT_USER_CONFIRM"
     params = {"mchId": account["mchid"], "appId": account["appid"], "package": made["package_info"]}
-    assert sandbox.run("pay", json.dumps(params)).returncode == 0
+    assert pay(sandbox, json.dumps(params)).ok
     assert decoded(client.mch_transfer_bills_query(out_bill_no="SYNCBILL1"))["state"] == "SUCCESS"
     added = client.profitsharing_add_receiver("PERSONAL_OPENID", openid, "STAFF")
     assert decoded(added)["account"] == openid
 
 
 def test_bills(client: Any, sandbox: Served) -> None:
-    today = datetime.fromisoformat(json.loads(sandbox.run("clock", "show", "--format", "json").stdout)["now"])
+    today = advance(sandbox, 0)
     made = decoded(client.pay(description="tea, green", out_trade_no="SYNC_BILL", amount={"total": 9}))
-    assert sandbox.run("pay", made["code_url"]).returncode == 0
-    sandbox.run("clock", "advance", "86400")
+    assert pay(sandbox, made["code_url"]).ok
     day = today.astimezone(CHINA).strftime("%Y-%m-%d")
-    sandbox.run("clock", "advance", str(10 * 3600))
+    advance(sandbox, 34 * 3600)
     for wanted in ("trade_bill", "fundflow_bill"):
         found = decoded(getattr(client, wanted)(day))
         status, content = client.download_bill(found["download_url"])
@@ -248,23 +264,18 @@ def test_bills(client: Any, sandbox: Served) -> None:
 
 
 def test_the_rotation_of_certificates(certified: Any, sandbox: Served) -> None:
-    def step(action: str) -> None:
-        body = json.dumps({"action": action}).encode()
-        with HttpcoreTransport() as transport:
-            transport.send(Request("POST", f"{sandbox.url}/_sandbox/wechatpay/keys", {}, body))
-
     decoded(certified.pay(description="tea", out_trade_no="SYNC_BEFORE", amount={"total": 1}))
-    step("rotate")
+    asked(sandbox, "/_sandbox/wechatpay/keys", {"action": "rotate"})
     decoded(certified.query(out_trade_no="SYNC_BEFORE"))
     assert len(certified._core._certificates) == 2, "it fetched the new one"
-    step("retire")
+    asked(sandbox, "/_sandbox/wechatpay/keys", {"action": "retire"})
     decoded(certified.query(out_trade_no="SYNC_BEFORE"))
 
 
 @pytest.mark.parametrize("fault", ["reply_bad_signature", "reply_tampered", "reply_probed", "reply_unknown_serial"])
 def test_it_believes_no_bad_answer(client: Any, sandbox: Served, fault: str) -> None:
     decoded(client.pay(description="tea", out_trade_no=f"SYNC_{fault}"[:32], amount={"total": 1}))
-    sandbox.run("faults", "set", fault)
+    asked(sandbox, "/_sandbox/faults", {"fault": fault})
     with pytest.raises(Exception, match="failed to verify the signature"):
         client.query(out_trade_no=f"SYNC_{fault}"[:32])
 
@@ -274,7 +285,7 @@ async def test_the_async_class(account: Any, sandbox: Served, shop: Shop) -> Non
     async with AsyncWeChatPay(**settings) as wechat:
         wechat._core._gate_way = account["gateway_url"]
         made = decoded(await wechat.pay(description="tea", out_trade_no="ASYNC_1", amount={"total": 100}))
-        assert (await asyncio.to_thread(sandbox.run, "pay", made["code_url"])).returncode == 0
+        assert (await asyncio.to_thread(pay, sandbox, made["code_url"])).ok
         assert decoded(await wechat.query(out_trade_no="ASYNC_1"))["trade_state"] == "SUCCESS"
         headers, body = (await asyncio.to_thread(shop.heard, 1))[0]
         await wechat._core._update_certificates()
@@ -285,8 +296,8 @@ async def test_the_async_class(account: Any, sandbox: Served, shop: Shop) -> Non
         assert back["status"] == "PROCESSING"
         decoded(await wechat.pay(description="tea", out_trade_no="ASYNC_2", amount={"total": 1}))
         assert (await wechat.close(out_trade_no="ASYNC_2"))[0] == 204
-        day = datetime.now(UTC).astimezone(CHINA).strftime("%Y-%m-%d")
-        await asyncio.to_thread(sandbox.run, "clock", "advance", str(34 * 3600))
+        day = (await asyncio.to_thread(advance, sandbox, 0)).astimezone(CHINA).strftime("%Y-%m-%d")
+        await asyncio.to_thread(advance, sandbox, 34 * 3600)
         bill = decoded(await wechat.trade_bill(day))
         status, content = await wechat.download_bill(bill["download_url"])
         assert (status, hashlib.sha1(gzip.decompress(content)).hexdigest()) == (200, bill["hash_value"])

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ from tongbao.transport import AsgiTransport, Reply, Request
 HOST = "sandbox.test"
 NOTIFY_URL = "http://shop.test/notify"
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
+
+
+@cache
+def private_key(pem: str) -> rsa.RSAPrivateKey:
+    """A checked load costs thirty times a signature, and the keys of a test run repeat."""
+    key = load_pem_private_key(pem.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
 
 
 class Shop:
@@ -49,7 +58,7 @@ class Merchant:
         self.clock = clock
         self.base = f"http://{HOST}"
         self.serial = ""
-        self.key = load_pem_private_key(account["merchant_private_key"].encode(), None)
+        self.key = private_key(account["merchant_private_key"])
         self.keys: dict[str, Any] = {account["public_key_id"]: load_pem_public_key(account["public_key"].encode())}
         for one in account["platform_certificates"]:
             self.trust(one["pem"])
@@ -62,7 +71,6 @@ class Merchant:
         return serial
 
     def sign(self, text: bytes) -> str:
-        assert isinstance(self.key, rsa.RSAPrivateKey)
         return base64.b64encode(self.key.sign(text, padding.PKCS1v15(), SHA256())).decode()
 
     def authorization(self, method: str, target: str, body: bytes, **changes: str) -> str:
