@@ -51,6 +51,7 @@ def fund_flow_url(
     """`/v3/bill/fundflowbill`: every movement of the merchant's money on a day.
 
     Args:
+        bill_date, gzipped: as in `bill_url`.
         account_type: BASIC (default), OPERATION or FEES.
     """
     query = {"bill_date": bill_date, "account_type": account_type, "tar_type": "GZIP" if gzipped else None}
@@ -60,7 +61,7 @@ def fund_flow_url(
 def profit_bill_url(
     account: Account, *, bill_date: str, gzipped: bool = False, sub_mchid: str | None = None
 ) -> Exchange[BillLocated]:
-    """`/v3/profitsharing/bills`: the shares of a day."""
+    """`/v3/profitsharing/bills`: the shares of a day. Parameters as in `bill_url`."""
     query = {
         "bill_date": bill_date,
         "sub_mchid": sub_mchid or account.sub_mchid,

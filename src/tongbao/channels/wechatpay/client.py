@@ -57,7 +57,10 @@ class _Shell(ABC, Generic[AnyTransport]):
         clock: tells the time; the machine's where absent.
         ids: draws nonces; the machine's where absent.
         timeouts: to connect 5 s, until the answer's headers 10 s, in total 30 s.
-        transport: how requests leave; the real one, made at the first call, where absent.
+        transport: how requests leave; the real one where absent.
+
+    Many methods take `appid`, `sub_mchid` and `sub_appid` (in place of the client's own) and `more` (further fields,
+    under WeChat's names).
 
     Raises:
         InvalidInput: a key or setting cannot be right; `param` names it.

@@ -48,8 +48,8 @@ def combined_pay(
             WeChat's own `{"total_amount": ..., "currency": "CNY"}`).
         notify_url: where the payment of the whole is notified, once.
         openid: the buyer's (jsapi).
-        payer_client_ip, h5_info: as in `h5_pay`.
-        time_expire: absolute deadline, at most 7 days away.
+        payer_client_ip, h5_info: as in `h5_pay`; scene_info: device_id.
+        time_start, time_expire: absolute, at most 7 days apart; limit_pay: e.g. `["no_credit"]`.
     """
     if kind not in KINDS:
         raise InvalidInput(f"kind is one of {', '.join(sorted(KINDS))}", param="kind")
@@ -85,7 +85,7 @@ def _amount(amount: object, param: str) -> Mapping[str, object]:
 
 
 def combined_query(account: Account, *, combine_out_trade_no: str) -> Exchange[CombinedOrder]:
-    """The combined order and each of its sub-orders. The plain `query` does not know them."""
+    """The combined order `combine_out_trade_no` and each of its sub-orders. The plain `query` does not know them."""
     path = f"{COMBINED}/out-trade-no/{segment(combine_out_trade_no, 'combine_out_trade_no')}"
     node = yield from call(account, "GET", path)
     check_named(path, "combine_out_trade_no", combine_out_trade_no, node)
@@ -102,6 +102,7 @@ def combined_close(
     """Makes an unpaid combined order unpayable.
 
     Args:
+        combine_out_trade_no: of the whole.
         sub_orders: `mchid` and `out_trade_no` of every sub-order that was made, none missing.
     """
     path = f"{COMBINED}/out-trade-no/{segment(combine_out_trade_no, 'combine_out_trade_no')}/close"

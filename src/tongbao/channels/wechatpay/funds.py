@@ -73,7 +73,12 @@ def transfer(
 def transfer_query(
     account: Account, *, out_bill_no: str | None = None, transfer_bill_no: str | None = None
 ) -> Exchange[Transfer]:
-    """The transfer as WeChat has it, for 30 days; by the merchant's number or WeChat's, which wins."""
+    """The transfer as WeChat has it, for 30 days.
+
+    Args:
+        out_bill_no: the merchant's number, or
+        transfer_bill_no: WeChat's, which wins when both are given.
+    """
     path = f"{TRANSFERS}/{_named('bill-no', out_bill_no, transfer_bill_no, 'transfer')}"
     node = yield from call(account, "GET", path)
     check_named(path, "out_bill_no", None if transfer_bill_no else out_bill_no, node)
@@ -81,7 +86,7 @@ def transfer_query(
 
 
 def transfer_cancel(account: Account, *, out_bill_no: str) -> Exchange[Transfer]:
-    """Takes a transfer back that the user has not confirmed; `state` CANCELING becomes CANCELLED."""
+    """Takes the transfer `out_bill_no` back, which the user has not confirmed; `state` CANCELING becomes CANCELLED."""
     path = f"{TRANSFERS}/out-bill-no/{segment(out_bill_no, 'out_bill_no')}/cancel"
     return cast(Transfer, (yield from call(account, "POST", path, {})))
 
@@ -102,8 +107,11 @@ def batch_transfer(
 
     Args:
         out_batch_no: the batch's own number, 1 to 32 letters and digits.
+        batch_name, batch_remark: what the user sees, at most 32 characters each.
         details: each with `out_detail_no`, `transfer_amount` (fen), `transfer_remark`, `openid`, and `user_name` in
             plain text where one is required.
+        transfer_scene_id: one that the merchant was granted.
+        notify_url: where the end of the batch is notified.
     """
     amounts = [
         fen(one.get("transfer_amount"), f"details[{at}].transfer_amount")  # type: ignore[arg-type]  # refuses others
@@ -142,6 +150,9 @@ def batch_query(
     """A batch, with its details where asked for. FINISHED does not mean that every detail succeeded.
 
     Args:
+        out_batch_no: the merchant's number, or
+        batch_id: WeChat's, which wins when both are given.
+        need_query_detail: True tells the details too.
         detail_status: ALL, SUCCESS, FAIL or WAIT_PAY.
         offset, limit: a page of 20 to 100 details.
     """
@@ -163,8 +174,12 @@ def batch_detail_query(
     out_detail_no: str | None = None,
     detail_id: str | None = None,
 ) -> Exchange[BatchDetail]:
-    """One detail of a batch; both by the merchant's numbers, or both by WeChat's. `user_name` comes encrypted: see
-    `decrypt_field`."""
+    """One detail of a batch. `user_name` comes encrypted: see `decrypt_field`.
+
+    Args:
+        out_batch_no, out_detail_no: the merchant's numbers, or
+        batch_id, detail_id: WeChat's; give both of a kind.
+    """
     if batch_id and detail_id:
         detail = f"details/detail-id/{segment(detail_id, 'detail_id')}"
     else:

@@ -67,8 +67,8 @@ def verify_notification(
 def receive_notification(
     account: Account, headers: Headers, body: bytes | str, *, now: datetime | None = None
 ) -> Exchange[WechatNotification]:
-    """The same, and fetches WeChat's certificates where the message names one that is not loaded (once for all who
-    wait, and not more than once a minute)."""
+    """As `verify_notification`, and fetches WeChat's certificates where the message names one that is not loaded: once
+    for all who wait, and not more than once a minute. Parameters as in `verify_notification`."""
     try:
         return verify_notification(account, headers, body, now=now)
     except SerialUnknown as error:
@@ -111,7 +111,7 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def decrypt_field(account: Account, ciphertext: str) -> str:
-    """A sensitive field of an answer (a name, a card) in plain text. Raises MessageNotTrusted."""
+    """A sensitive field of an answer (a name, a card) in plain text from its `ciphertext`; raises MessageNotTrusted."""
     try:
         return decrypted_field(ciphertext, account.private_key)
     except Unreadable as error:

@@ -85,7 +85,7 @@ def _amounts(refund_amount: Amount, total_amount: Amount, sources: object) -> di
 
 
 def refund_query(account: Account, *, out_refund_no: str, sub_mchid: str | None = None) -> Exchange[Refund]:
-    """The refund as WeChat has it."""
+    """The refund `out_refund_no` as WeChat has it."""
     path = f"{REFUNDS}/{segment(checked_refund_number(out_refund_no), 'out_refund_no')}"
     node = yield from call(account, "GET", path, query={"sub_mchid": sub_mchid or account.sub_mchid})
     check_named(path, "out_refund_no", out_refund_no, node)

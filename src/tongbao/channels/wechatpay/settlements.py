@@ -57,7 +57,12 @@ def profit_share(
 def profit_share_query(
     account: Account, *, out_order_no: str, transaction_id: str, sub_mchid: str | None = None
 ) -> Exchange[ProfitShare]:
-    """A share and what became of each receiver."""
+    """A share and what became of each receiver.
+
+    Args:
+        out_order_no: the share's number.
+        transaction_id: WeChat's number of the order.
+    """
     path = f"{SHARING}/orders/{segment(out_order_no, 'out_order_no')}"
     node = yield from call(
         account, "GET", path, query={"transaction_id": transaction_id, **_merchant(account, sub_mchid)}
@@ -69,8 +74,13 @@ def profit_share_query(
 def profit_unfreeze(
     account: Account, *, transaction_id: str, out_order_no: str, description: str, sub_mchid: str | None = None
 ) -> Exchange[ProfitShare]:
-    """Sets the rest of an order's money free; nothing can be shared afterwards. `out_order_no` must be a new one: an
-    old one looks successful and does nothing."""
+    """Sets the rest of an order's money free; nothing can be shared afterwards.
+
+    Args:
+        transaction_id: WeChat's number of the order.
+        out_order_no: a new number: an old one looks successful and does nothing.
+        description: why, at most 80 characters.
+    """
     body = {
         **_merchant(account, sub_mchid),
         "transaction_id": transaction_id,
@@ -97,6 +107,7 @@ def profit_return(
         out_return_no: this return's own number.
         return_mchid: from whom.
         amount: fen.
+        description: why, at most 80 characters.
         out_order_no: the share's number, or
         order_id: WeChat's.
     """
@@ -117,7 +128,12 @@ def profit_return(
 def profit_return_query(
     account: Account, *, out_return_no: str, out_order_no: str, sub_mchid: str | None = None
 ) -> Exchange[ProfitReturn]:
-    """A return and what became of it: `result` PROCESSING, SUCCESS or FAILED."""
+    """A return and what became of it: `result` PROCESSING, SUCCESS or FAILED.
+
+    Args:
+        out_return_no: the return's number.
+        out_order_no: the share's.
+    """
     path = f"{SHARING}/return-orders/{segment(out_return_no, 'out_return_no')}"
     query = {"out_order_no": out_order_no, **_merchant(account, sub_mchid)}
     node = yield from call(account, "GET", path, query=query)
@@ -126,7 +142,7 @@ def profit_return_query(
 
 
 def profit_unsplit(account: Account, *, transaction_id: str) -> Exchange[Unsplit]:
-    """What of an order can still be shared."""
+    """What of the order `transaction_id` can still be shared."""
     path = f"{SHARING}/transactions/{segment(transaction_id, 'transaction_id')}/amounts"
     return cast(Unsplit, (yield from call(account, "GET", path)))
 
@@ -181,7 +197,7 @@ def receiver_delete(
     sub_mchid: str | None = None,
     sub_appid: str | None = None,
 ) -> Exchange[ProfitReceiver]:
-    """Ends that somebody is a receiver."""
+    """Ends that somebody is a receiver; `kind` and `receiver` as in `receiver_add`."""
     body = {
         **_merchant(account, sub_mchid),
         "appid": app_of(account, appid),

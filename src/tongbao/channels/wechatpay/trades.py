@@ -132,6 +132,7 @@ def code_pay(
     is typing the password, query every 5 seconds, and `reverse` after half a minute.
 
     Args:
+        out_trade_no, amount, description: as in `native_pay`.
         auth_code: the buyer's code, one-time: 18 digits starting with 10 to 15.
         store_info: `id` (WeChat's) or `out_id` (the merchant's own).
         device_ip: of the counter's machine.
@@ -187,7 +188,7 @@ def query(
 
 
 def close(account: Account, *, out_trade_no: str, sub_mchid: str | None = None) -> Exchange[None]:
-    """Makes an unpaid order unpayable. A paid one is refused; so is a code payment: `reverse` that."""
+    """Makes the unpaid order `out_trade_no` unpayable. A paid one is refused; so is a code payment: `reverse` that."""
     path = f"{trade_path(account, out_trade_no, None, sub_mchid)}/close"
     yield from call(account, "POST", path, numbers(account, sub_mchid))
 
@@ -200,7 +201,7 @@ def reverse(
     sub_mchid: str | None = None,
     sub_appid: str | None = None,
 ) -> Exchange[Reversed]:
-    """Ends a code payment whose outcome stays unknown; pays back what was paid. Not for refunds."""
+    """Ends the code payment `out_trade_no` whose outcome stays unknown; pays back what was paid. Not for refunds."""
     path = f"{trade_path(account, out_trade_no, None, sub_mchid)}/reverse"
     body = parties(account, {"appid": appid, "sub_mchid": sub_mchid, "sub_appid": sub_appid})
     return cast(Reversed, (yield from call(account, "POST", path, body)))
@@ -254,7 +255,12 @@ def app_params(
 
 
 def h5_address(account: Account, h5_url: str, *, return_url: str | None = None) -> str:
-    """Where the phone's browser goes; `return_url` is where WeChat sends it back, paid or not."""
+    """Where the phone's browser goes.
+
+    Args:
+        h5_url: from `h5_pay`, or from `combined_pay`.
+        return_url: where WeChat sends the browser back, paid or not.
+    """
     if not return_url:
         return h5_url
     mark = "&" if "?" in h5_url else "?"
