@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from types import NoneType
 
 from tongbao.domain.errors import CurrencyMismatch, InvalidInput
 from tongbao.domain.money import CNY, Money
@@ -20,6 +21,8 @@ Amount = str | Decimal | int | Money
 """Yuan: `"12.34"`, `Decimal("12.34")`, `12` - or `Money(1234, CNY)`."""
 
 FEN_MIN, FEN_MAX = 1, 10_000_000_000
+_AMOUNT_TYPES = (str, Decimal, int, Money)
+_JSON_TYPES = (str, bool, int, NoneType)
 
 
 # --- amounts -----------------------------------------------------------------------------------------------------
@@ -45,7 +48,7 @@ def money_from_yuan(text: object) -> Money | None:
 def yuan(amount: Amount, param: str = "total_amount") -> str:
     """Exact yuan with two decimals, 0.01 to 100000000; raises InvalidInput naming `param`."""
     try:
-        if not isinstance(amount, Money | str | Decimal | int):
+        if not isinstance(amount, _AMOUNT_TYPES):
             raise InvalidInput("an amount is text, Decimal or int; a float is not exact", code="invalid_amount")
         money = amount if isinstance(amount, Money) else Money.from_major(amount, CNY)
         text = yuan_from_money(money)
@@ -82,9 +85,11 @@ def instant_from_china(text: object) -> datetime | None:
 def wire_value(value: object, path: str = "biz_content") -> object:
     """A copy of `value` as JSON takes it: Decimal and Money as text, datetimes as China time, None left out of
     objects; floats and what JSON does not know raise InvalidInput with their path."""
+    if type(value) in _JSON_TYPES:
+        return value
     if isinstance(value, Enum):
         return wire_value(value.value, path)
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, _JSON_TYPES):
         return value
     if isinstance(value, Mapping):
         return {str(name): wire_value(part, f"{path}.{name}") for name, part in value.items() if part is not None}
