@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -377,16 +379,20 @@ async def test_a_rotation_in_three_steps(world: World) -> None:
     assert (await world.post("/_sandbox/wechatpay/keys", {"action": "burn"})).status == 400
 
 
-def test_the_merchants_certificate_is_signed_by_the_sandboxs_authority(world: World) -> None:
+def test_certificates_are_signed_by_the_sandboxs_authority(world: World, tmp_path: Path) -> None:
     certificate = x509.load_pem_x509_certificate(world.account["merchant_certificate"].encode())
     assert f"{certificate.serial_number:040X}" == world.account["merchant_serial"]
     assert (
         world.merchant.keys[world.merchant.trust(world.account["merchant_certificate"])]
         == world.merchant.key.public_key()
     )
-    other = world.other("provider").account["merchant_certificate"]
-    issuer = x509.load_pem_x509_certificate(other.encode()).issuer
-    assert certificate.issuer == issuer
+    (tmp_path / "root.pem").write_text(world.account["root_certificate"])
+    for pem in (world.account["merchant_certificate"], world.account["platform_certificates"][0]["pem"]):
+        (tmp_path / "leaf.pem").write_text(pem)
+        moment = str(int(world.clock.now().timestamp()))
+        command = ["openssl", "verify", "-attime", moment, "-CAfile", "root.pem", "leaf.pem"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 async def test_limits(world: World) -> None:

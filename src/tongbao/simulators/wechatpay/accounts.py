@@ -19,7 +19,7 @@ def facts(bank: Bank, merchants: Merchants, base_url: str, folder: Path | None) 
     """The merchant with both kinds of trust at the top level, the others by what they are. `gateway_url` is what
     stands for `https://api.mch.weixin.qq.com`: `/v3/...` follows it."""
     base = base_url.rstrip("/")
-    common = {"gateway_url": base, "prefixed_url": base + PREFIX}
+    common = {"gateway_url": base, "prefixed_url": base + PREFIX, "root_certificate": merchants.root_pem}
     made = {mchid: _merchant(bank, merchants, mchid, folder) for mchid in (MCHID, NEW_MCHID, PROVIDER_MCHID, SUB_MCHID)}
     return {
         **common,

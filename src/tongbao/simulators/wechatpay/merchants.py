@@ -23,6 +23,7 @@ from tongbao.simulators.wechatpay.wire import openid_of
 MCHID, NEW_MCHID, PROVIDER_MCHID, SUB_MCHID = "1900000109", "1900000208", "1900000307", "1900000406"
 PUBLIC_KEY_PREFIX = "PUB_KEY_ID_"
 LIFE = timedelta(days=5 * 365)
+AUTHORITY = ("Tenpay.com Root CA (sandbox)", "Tongbao Sandbox")
 UNPUBLISHED = "7" + "0" * 38 + "1"
 """A serial that belongs to no key."""
 
@@ -197,7 +198,13 @@ class Merchants:
         made = PlatformCertificate(serial, pem, key_name, start, start + LIFE, published, signing)
         return self._platform.put(serial, made)
 
-    def _issue(self, common: str, organisation: str, key: RsaPrivateKey) -> tuple[str, str]:
+    @property
+    def root_pem(self) -> str:
+        """The certificate of the authority that signed all others."""
+        authority = self._bank.key("wechatpay_authority")
+        return self._bank.pem("wechatpay_root", lambda: self._issue(*AUTHORITY, authority, ca=True)[1])
+
+    def _issue(self, common: str, organisation: str, key: RsaPrivateKey, *, ca: bool = False) -> tuple[str, str]:
         """Serial (40 upper-case hex digits) and PEM of a certificate of the sandbox's own authority."""
         authority = self._bank.key("wechatpay_authority").key
         start = self._bank.clock.machine_now().astimezone(UTC).replace(microsecond=0)
@@ -205,12 +212,12 @@ class Merchants:
         made = (
             x509.CertificateBuilder()
             .subject_name(_name(common, organisation))
-            .issuer_name(_name("Tenpay.com Root CA (sandbox)", "Tongbao Sandbox"))
+            .issuer_name(_name(*AUTHORITY))
             .public_key(key.key.public_key())
             .serial_number(serial)
             .not_valid_before(start - timedelta(days=1))
             .not_valid_after(start + LIFE)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .sign(authority, hashes.SHA256())
         )
         return f"{serial:040X}", certificate_pem(made)
