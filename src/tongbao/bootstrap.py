@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tongbao.channels import CHANNELS
 from tongbao.config import Settings, master_keys
@@ -196,17 +196,17 @@ def _assemble(
     sender: WebhookSender,
 ) -> App:
     events = Events(database)
-    grouping = partial(_grouping, settings.group_size_max)
+    queues: list[GroupCommit[Any, Any]] = []
+    grouping = partial(_grouping, settings.group_size_max, queues)
     metrics, pushes, reading, clerk = Metrics(), Pushes(), Queries(database), Clerk(ids, views)
     accounts = Accounts(AccountStore(database), vault, channel_kinds(), transport, clock, ids)
     payments = Payments(database, grouping, clock, clerk, pushes)
     creation = Creation(database, grouping, clock, ids, views, pushes)
-    attempts = Attempts(database, grouping, clock, ids, views, accounts, creation, payments)
+    attempts = Attempts(database, grouping, clock, ids, views, accounts, creation, payments, metrics)
     refunds = Refunds(database, grouping, clock, ids, clerk, accounts, payments, pushes, metrics)
     asking = Asking(reading, clock, views, accounts, payments, metrics)
     notifications = Notifications(accounts, payments, clock, Keyring(clock), metrics)
-    metrics.gauge("tongbao_open_pages", "Checkout pages that wait for a payment", lambda: float(pushes.open_pages))
-    metrics.gauge("tongbao_transactions", "Database transactions begun", lambda: float(database.transactions))
+    _measure(metrics, database, pushes, queues)
     return App(
         settings=settings,
         clock=clock,
@@ -231,13 +231,36 @@ def _assemble(
     )
 
 
+def _measure(metrics: Metrics, database: Database, pushes: Pushes, queues: Sequence[GroupCommit[Any, Any]]) -> None:
+    """What others count, shown beside what the services count."""
+    metrics.counts("tongbao_events", "Facts committed, by type", "type", lambda: database.events)
+    metrics.gauge("tongbao_open_pages", "Checkout pages that wait for a payment", lambda: pushes.open_pages)
+    metrics.gauge("tongbao_connections_busy", "Database connections in use", lambda: database.connections_busy)
+    metrics.counts(
+        "tongbao_transactions",
+        "Database transactions begun, and those of them that met contention and ran again",
+        "kind",
+        lambda: {"begun": database.transactions, "again": database.contentions},
+    )
+    metrics.gauge("tongbao_group_waiting", "Commands that wait for a group", lambda: sum(q.backlog for q in queues))
+    metrics.counts(
+        "tongbao_groups",
+        "Groups executed, and the commands in them",
+        "kind",
+        lambda: {"groups": sum(q.batches for q in queues), "commands": sum(q.commands for q in queues)},
+    )
+
+
 def _grouping(
     size_max: int,
+    queues: list[GroupCommit[Any, Any]],
     execute: Callable[[Sequence[C]], Awaitable[Sequence[R | TongbaoError]]],
     *,
     in_flight_max: int = 1,
 ) -> Queue[C, R]:
-    return GroupCommit(execute, size_max=size_max, in_flight_max=in_flight_max)
+    queue = GroupCommit(execute, size_max=size_max, in_flight_max=in_flight_max)
+    queues.append(queue)
+    return queue
 
 
 async def _checkout_key(store: AccountStore, vault: Vault, ids: Ids) -> bytes:

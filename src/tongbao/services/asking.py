@@ -153,7 +153,7 @@ class Asking:
         now = self._clock.now()
         if isinstance(event, Accepted) and self._unwanted(payment, attempt, now):
             closing = attempt_request(payment, attempt, self._views)
-            closed = await outcome_of(opened.channel.close(closing))
+            closed = await outcome_of(opened.channel.close(closing), self._metrics, attempt.channel, "close")
             if not isinstance(closed, AttemptError):
                 recorded = await self._record(payment, attempt, opened, closed)
         if now > attempt.expires_at + DEADLINE_GRACE + UNDECIDED_AFTER:
@@ -168,8 +168,7 @@ class Asking:
 
     async def _query(self, payment: Payment, attempt: Attempt, opened: OpenAccount) -> AttemptEvent | AttemptError:
         request = attempt_request(payment, attempt, self._views)
-        event = await outcome_of(opened.channel.query(request))
-        self._metrics.channel_call(attempt.channel, "query", "interrupted" if isinstance(event, AttemptError) else "ok")
+        event = await outcome_of(opened.channel.query(request), self._metrics, attempt.channel, "query")
         if isinstance(event, AttemptError):
             log.warning("query_interrupted", attempt_id=attempt.id, code=event.code, message=event.message)
         return event

@@ -33,6 +33,7 @@ from tongbao.services.idempotency import (
     goes_on,
     in_progress,
 )
+from tongbao.services.metrics import Metrics
 from tongbao.services.payments import Payments, Record, Recorded
 from tongbao.services.views import Views, encoded
 
@@ -90,6 +91,7 @@ class Attempts:
         accounts: Accounts,
         creation: Creation,
         payments: Payments,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -98,6 +100,7 @@ class Attempts:
         self._accounts = accounts
         self._creation = creation
         self._payments = payments
+        self._metrics = metrics
         self._queue: Queue[Begin, Begun | Replay] = grouping(self._execute, in_flight_max=1)
 
     async def create(
@@ -234,7 +237,7 @@ class Attempts:
         """Calls the channel and records what it says. With `failure_is_answer` an interrupted call's key is left to
         the caller, whose answer is the failure."""
         request = attempt_request(payment, attempt, self._views, seen_at)
-        answer = await outcome_of(opened.channel.create(request))
+        answer = await outcome_of(opened.channel.create(request), self._metrics, attempt.channel, "create")
         interruption: AttemptError | None = None
         event: AttemptEvent
         if isinstance(answer, AttemptError):

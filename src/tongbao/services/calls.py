@@ -4,6 +4,7 @@ Every channel call of the services goes through here. Expected answers come back
 comes back as an `AttemptError` that says what is certain.
 """
 
+import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from tongbao.domain.payment import Attempt, AttemptError, Payment
 from tongbao.domain.refund import Refund
 from tongbao.domain.report import Declined
 from tongbao.ports import AttemptRequest, RefundRequest
+from tongbao.services.metrics import Metrics
 from tongbao.services.views import Views
 
 E = TypeVar("E")
@@ -55,12 +57,16 @@ def refund_request(refund: Refund, attempt: Attempt, views: Views) -> RefundRequ
     )
 
 
-async def outcome_of(call: Awaitable[E]) -> E | AttemptError:
-    """The event that the channel answered with, or why the call was interrupted."""
+async def outcome_of(call: Awaitable[E], metrics: Metrics, channel: str, verb: str) -> E | AttemptError:
+    """The event that the channel answered with, or why the call was interrupted; counted and timed."""
+    started = time.perf_counter()
     try:
-        return await call
+        answer: E | AttemptError = await call
     except (ChannelError, Rejected) as error:
-        return attempt_error(error)
+        answer = attempt_error(error)
+    outcome = answer.outcome if isinstance(answer, AttemptError) else "ok"
+    metrics.channel_call(channel, verb, outcome, time.perf_counter() - started)
+    return answer
 
 
 def attempt_error(error: TongbaoError) -> AttemptError:

@@ -1,8 +1,13 @@
-"""Metrics: a dozen series that tell an operator whether money moves. One registry per process, no global one."""
+"""Metrics: series that tell an operator whether money moves. One registry per process, no global one.
 
-from collections.abc import Callable
+Each is described in docs/guides/operations.md, with what to watch for.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -23,6 +28,9 @@ class Metrics:
         )
         self._calls = Counter(
             "tongbao_channel_calls", "Calls to channels by verb and outcome", ["channel", "verb", "outcome"], registry=r
+        )
+        self._call_latency = Histogram(
+            "tongbao_channel_seconds", "Time of a channel's answer", ["channel", "verb"], buckets=SECONDS, registry=r
         )
         self._quarantined = Counter(
             "tongbao_quarantined", "Trusted messages that contradict what we stored", ["channel"], registry=r
@@ -45,8 +53,9 @@ class Metrics:
     def notification(self, channel: str, outcome: str) -> None:
         self._notifications.labels(channel, outcome).inc()
 
-    def channel_call(self, channel: str, verb: str, outcome: str) -> None:
+    def channel_call(self, channel: str, verb: str, outcome: str, seconds: float) -> None:
         self._calls.labels(channel, verb, outcome).inc()
+        self._call_latency.labels(channel, verb).observe(seconds)
 
     def quarantined(self, channel: str) -> None:
         self._quarantined.labels(channel).inc()
@@ -64,6 +73,25 @@ class Metrics:
         """A value that is read when the metrics are asked for."""
         Gauge(name, help_text, registry=self.registry).set_function(read)
 
+    def counts(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        """Counts that somebody else keeps, by one label."""
+        self.registry.register(_Counts(name, help_text, label, read))
+
     def text(self) -> bytes:
         """The exposition format."""
         return generate_latest(self.registry)
+
+
+class _Counts(Collector):
+    """A counter that is read when the metrics are asked for."""
+
+    def __init__(self, name: str, help_text: str, label: str, read: Callable[[], Mapping[str, int]]) -> None:
+        self._words = (name, help_text)
+        self._label = label
+        self._read = read
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        family = CounterMetricFamily(*self._words, labels=[self._label])
+        for value, count in self._read().items():
+            family.add_metric([value], count)
+        yield family

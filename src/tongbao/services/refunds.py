@@ -221,13 +221,13 @@ class Refunds:
         refund, attempt, first = plan
         opened = await self._accounts.opened(app_id, attempt.channel_account_id)
         request = refund_request(refund, attempt, self.views)
-        verb = "refund" if first else "query_refund"
-        answer = await outcome_of(opened.channel.refund(request) if first else opened.channel.query_refund(request))
-        if isinstance(answer, RefundNotFound) and Verb.REFUND in opened.channel.capabilities.idempotent:
-            verb = "refund"
-            answer = await outcome_of(opened.channel.refund(request))
-        outcome = "interrupted" if isinstance(answer, AttemptError) else "ok"
-        self._metrics.channel_call(attempt.channel, verb, outcome)
+        channel, told = opened.channel, partial(outcome_of, metrics=self._metrics, channel=attempt.channel)
+        if first:
+            answer = await told(channel.refund(request), verb="refund")
+        else:
+            answer = await told(channel.query_refund(request), verb="query_refund")
+        if isinstance(answer, RefundNotFound) and Verb.REFUND in channel.capabilities.idempotent:
+            answer = await told(channel.refund(request), verb="refund")
         await self._record(refund, opened, answer)
 
     async def _intend(self, key: Key, refund_id: str, tx: Transaction) -> tuple[Refund, Attempt, bool] | None:

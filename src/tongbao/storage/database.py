@@ -1,6 +1,7 @@
 """The connection to PostgreSQL: a pool, transactions whose lost commit is told apart, and the database's clock."""
 
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ class Database:
         self.pool = pool
         self.transactions = 0
         self.contentions = 0
+        self.events: Counter[str] = Counter()
+        """What was committed, by type of event."""
 
     @classmethod
     async def connect(cls, url: str, *, connections_max: int = 12) -> "Database":
@@ -70,8 +73,9 @@ class Database:
             self.transactions += 1
             transaction = connection.transaction()
             await transaction.start()
+            written = Transaction(connection)
             try:
-                result = await work(Transaction(connection))
+                result = await work(written)
             except BaseException:
                 with contextlib.suppress(*AWAY):
                     await transaction.rollback()
@@ -80,7 +84,12 @@ class Database:
                 await transaction.commit()
             except AWAY as error:
                 raise CommitUnknown from error
+            self.events.update(written.events)
             return result
+
+    @property
+    def connections_busy(self) -> int:
+        return int(self.pool.get_size() - self.pool.get_idle_size())
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:

@@ -5,6 +5,7 @@ Lock order: idempotency, payment, attempt, refund. Ids are resolved without lock
 statement (read committed).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ class Transaction:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
+        self.events: Counter[str] = Counter()
 
     # --- idempotency
 
@@ -115,6 +117,7 @@ class Transaction:
     async def insert_events(self, events: Sequence[Event]) -> int:
         """Returns how many deliveries were made with them, in the same statement."""
         ordered = sorted(events, key=lambda event: (event.app_id, event.id))
+        self.events.update([event.type for event in ordered])
         values = transpose([rows.event_row(event) for event in ordered])
         done: str = await self.connection.execute(sql.INSERT_EVENTS_AND_DELIVERIES, *values)
         return int(done.rsplit(" ", 1)[1])
