@@ -3,6 +3,7 @@
 Source: the shared order fields of the protocol. Names are Alipay's.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
@@ -51,6 +52,7 @@ class OrderFields(TypedDict, total=False):
 
 
 OUT_TRADE_NO_MAX = 64
+_FORBIDDEN = re.compile("[/=&]")
 _NOT_BUSINESS = frozenset({"app_auth_token", "more"})
 _AMOUNTS = frozenset({"discountable_amount", "undiscountable_amount"})
 
@@ -64,21 +66,26 @@ def order(
     **own: object,
 ) -> dict[str, object]:
     """The business parameters of an order; `optional` are OrderFields, `own` the method's own fields."""
+    return {
+        "out_trade_no": checked_number(out_trade_no, "out_trade_no"),
+        "total_amount": yuan(total_amount),
+        "subject": checked_subject(subject),
+        "product_code": product_code,
+        **(_shared(optional) if optional else {}),
+        **own,
+        **further(optional.get("more")),
+    }
+
+
+def _shared(optional: Mapping[str, object]) -> dict[str, object]:
+    """The optional business fields; raises TypeError for a name that is none of them."""
     unknown = optional.keys() - OrderFields.__annotations__.keys()
     if unknown:
         raise TypeError(f"unknown field {sorted(unknown)[0]!r}: further fields of Alipay's go into more={{...}}")
     shared = {name: value for name, value in optional.items() if name not in _NOT_BUSINESS}
     for name in _AMOUNTS & shared.keys():
         shared[name] = yuan(shared[name], name)  # type: ignore[arg-type]  # a TypedDict's values come as object
-    return {
-        "out_trade_no": checked_number(out_trade_no, "out_trade_no"),
-        "total_amount": yuan(total_amount),
-        "subject": checked_subject(subject),
-        "product_code": product_code,
-        **shared,
-        **own,
-        **further(optional.get("more")),
-    }
+    return shared
 
 
 def further(fields: object) -> dict[str, object]:
@@ -97,7 +104,7 @@ def checked_number(number: str, param: str) -> str:
 
 def checked_subject(subject: str) -> str:
     """Refused where Alipay would refuse it; `values.subject_text` makes any text acceptable."""
-    if not subject or len(subject) > 256 or any(mark in subject for mark in "/=&"):
+    if not subject or len(subject) > 256 or _FORBIDDEN.search(subject):
         raise InvalidInput("subject has 1 to 256 characters and none of / = &", param="subject")
     return subject
 
