@@ -115,7 +115,7 @@ ERROR_FROM_CODE: dict[str, Ruling] = _rows(
     (_no(NextStep.QUERY, "trade_status_conflict"), "ORDER_PAID ORDER_REVERSED TRADE_STATE_ERROR"),
     (_no(NextStep.QUERY, "trade_not_found"), "ORDER_NOT_EXIST"),
     (_no(NextStep.QUERY, "not_found_at_channel"), "RESOURCE_NOT_EXISTS NOT_FOUND"),
-    (_no(NextStep.BUYER, "payer_balance_insufficient"), "NOT_ENOUGH"),
+    (_no(NextStep.BUYER, "buyer_balance_insufficient"), "NOT_ENOUGH"),
     (_no(NextStep.OPERATIONS, "risk_refused"), "RULE_LIMIT"),
     (_no(NextStep.BUYER, "trade_refused"), "TRADE_ERROR"),
     (_no(NextStep.BUYER, "buyer_restricted"), "ACCOUNT_ERROR USER_ACCOUNT_ABNORMAL OPENID_MISMATCH"),
