@@ -95,7 +95,8 @@ class Side:
         if isinstance(found, KeyWanted):
             await self.channel.refresh_keys(found.serial)
             found = self.channel.read_notification(raw, self.world.clock.now())
-        assert isinstance(found, Notification)
+        if isinstance(found, KeyWanted):
+            raise MessageNotTrusted("a key that nobody published")
         return found
 
 

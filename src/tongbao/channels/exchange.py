@@ -102,10 +102,17 @@ class OneFlightAwaited:
             return await self._transport.send(request)
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._sent(request))
+            self._flight.add_done_callback(_seen)
         return await asyncio.shield(self._flight)
 
     async def _sent(self, request: Request) -> Reply:
         return await self._transport.send(request)
+
+
+def _seen(flight: "asyncio.Task[Reply]") -> None:
+    """An error is known to whoever waits; with nobody left it is nobody's, and asyncio need not report it."""
+    if not flight.cancelled():
+        flight.exception()
 
 
 # --- methods -----------------------------------------------------------------------------------------------------
