@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.scenarios.street import Street
-from tongbao.cli.demo import Addresses, Seeds, seed, welcome
+from tongbao.cli.demo import CREDENTIALS, Addresses, Seeds, seed, welcome
 from tongbao.cli.shop.inbox import Inbox, NotVerified
 from tongbao.cli.shop.texts import TEXTS
 from tongbao.domain.webhook import make_secret
@@ -38,10 +38,29 @@ async def test_a_second_start_keeps_everything_and_follows_the_ports(street: Str
     assert await seed(services, street.sandbox, MOVED, path) == first
     app = await services.accounts.app_by_key(first.api_key.encode())
     assert app is not None
-    (account,) = await services.accounts.list_accounts(app.id)
-    assert account.credentials["gateway_url"].startswith(MOVED.sandbox)
+    accounts = await services.accounts.list_accounts(app.id)
+    assert sorted(account.channel for account in accounts) == ["alipay", "wechatpay"]
+    assert all(account.credentials["gateway_url"].startswith(MOVED.sandbox) for account in accounts)
     assert (await services.webhooks.read(app.id, first.endpoint_id)).url == f"{MOVED.shop}/webhooks"
     assert len([one for one in await services.accounts.list_apps() if one.name == app.name]) == 1
+
+
+@pytest.mark.usefixtures("allowed")
+async def test_a_channel_that_joined_since_gets_its_account(
+    street: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data directory of an earlier version knows Alipay alone."""
+    path, services = tmp_path / "demo.json", street.services
+    with monkeypatch.context() as earlier:
+        earlier.delitem(CREDENTIALS, "wechatpay")
+        first = await seed(services, street.sandbox, AT, path)
+    app = await services.accounts.app_by_key(first.api_key.encode())
+    assert app is not None
+    (before,) = await services.accounts.list_accounts(app.id)
+    assert await seed(services, street.sandbox, AT, path) == first
+    after = await services.accounts.list_accounts(app.id)
+    assert sorted(account.channel for account in after) == ["alipay", "wechatpay"]
+    assert before in after, "what was there is left alone"
 
 
 @pytest.mark.usefixtures("allowed")

@@ -1,7 +1,8 @@
 """`tongbao demo`: everything on this machine in one process - PostgreSQL, gateway, workers, sandbox, and a shop.
 
 Rule: what a first start makes, a second start finds: the same app, the same API key (in a file that only its owner can
-read), the same channel account and webhook endpoint, moved along when the ports were changed.
+read), the same channel accounts and webhook endpoint, moved along when the ports were changed. A channel that joined
+since gets its account then.
 """
 
 import asyncio
@@ -27,13 +28,25 @@ NAME = "Demo shop"
 FILE = "demo.json"
 PORTS = 3
 CREDENTIALS = {
-    "gateway_url": "gateway_url",
-    "app_id": "app_id",
-    "seller_id": "seller_id",
-    "alipay_public_key": "alipay_public_key",
-    "private_key": "app_private_key_pkcs8_pem",
+    "alipay": {
+        "gateway_url": "gateway_url",
+        "app_id": "app_id",
+        "seller_id": "seller_id",
+        "alipay_public_key": "alipay_public_key",
+        "private_key": "app_private_key_pkcs8_pem",
+    },
+    "wechatpay": {
+        "gateway_url": "gateway_url",
+        "mchid": "mchid",
+        "appid": "appid",
+        "merchant_private_key": "merchant_private_key",
+        "merchant_serial": "merchant_serial",
+        "apiv3_key": "apiv3_key",
+        "public_key_id": "public_key_id",
+        "public_key": "public_key",
+    },
 }
-"""Our credential -> the sandbox's word for it."""
+"""Channel -> our credential -> the sandbox's word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +142,16 @@ def _build_sandbox(services: "Services", transport: Any, home: Path) -> "Sandbox
 
 
 async def seed(services: "Services", sandbox: "Sandbox", at: Addresses, path: Path) -> Seeds:
-    """App and key, channel account, webhook endpoint: found, brought up to date, or made."""
+    """App and key, channel accounts, webhook endpoint: found, brought up to date, or made."""
     kept = _read(path)
     app, seeds = await _app(services, kept)
     if seeds != kept:
         _write(path, seeds)
-    facts = sandbox.accounts(at.sandbox)["alipay"]
-    assert isinstance(facts, dict), "the sandbox plays Alipay"
-    await _account(services, app, {ours: str(facts[theirs]) for ours, theirs in CREDENTIALS.items()})
+    told = sandbox.accounts(at.sandbox)
+    for channel, names in CREDENTIALS.items():
+        facts = told[channel]
+        assert isinstance(facts, dict), "the sandbox plays this channel"
+        await _account(services, app, channel, {ours: str(facts[theirs]) for ours, theirs in names.items()})
     after = await _endpoint(services, app, f"{at.shop}/webhooks", seeds)
     if after != seeds:
         _write(path, after)
@@ -159,14 +174,14 @@ async def _app(services: "Services", kept: Seeds) -> "tuple[App, Seeds]":
     return app, replace(kept, api_key=key)
 
 
-async def _account(services: "Services", app: "App", credentials: dict[str, str]) -> None:
-    """The Alipay account at this sandbox; its address and keys follow the sandbox's."""
+async def _account(services: "Services", app: "App", channel: str, credentials: dict[str, str]) -> None:
+    """The account of a channel at this sandbox; its address and keys follow the sandbox's."""
     for account in await services.accounts.list_accounts(app.id):
-        if account.channel == "alipay" and account.name == NAME:
+        if account.channel == channel and account.name == NAME:
             if any(credentials[name] != value for name, value in account.credentials.items()):
                 await services.accounts.update_account(app, account.id, credentials=credentials)
             return
-    await services.accounts.create_account(app, "alipay", NAME, credentials, {})
+    await services.accounts.create_account(app, channel, NAME, credentials, {})
 
 
 async def _endpoint(services: "Services", app: "App", url: str, seeds: Seeds) -> Seeds:
@@ -231,5 +246,5 @@ Create a payment:
 
 Be the buyer, with the checkout_url of the answer:
 
-  {command} sandbox pay "$CHECKOUT_URL" --method alipay_page
+  {command} sandbox pay "$CHECKOUT_URL" --method wechat_native
 """

@@ -3,7 +3,7 @@
 Exit 0 when nothing is wrong, 1 when something is, 2 when the credentials file is not one.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,9 @@ import typer
 from tongbao.cli.output import Format, FormatOption, fail, run, show_rows
 
 if TYPE_CHECKING:
-    from tongbao.ports import Finding, Reply, Request
+    from tongbao.ports import Clock, Finding, Reply, Request
+
+    Examine = Callable[[Mapping[str, str], Clock, str | None], Generator[Request, Reply, list[Finding]]]
 
 app = typer.Typer(help="Find out why a channel account does not work.", no_args_is_help=True)
 
@@ -24,9 +26,16 @@ NotifyUrl = Annotated[str | None, typer.Option(help="also try whether notificati
 def alipay(credentials: Credentials, notify_url: NotifyUrl = None, form: FormatOption = Format.TEXT) -> None:
     """Check keys, certificates, clock, addresses of an Alipay account."""
     from tongbao.channels.alipay.doctor import examine
-    from tongbao.system import SystemClock
 
-    _report(examine(_read(credentials), SystemClock(), notify_url), form)
+    _report(examine, credentials, notify_url, form)
+
+
+@app.command("wechatpay")
+def wechatpay(credentials: Credentials, notify_url: NotifyUrl = None, form: FormatOption = Format.TEXT) -> None:
+    """Check keys, serials, certificates, clock, addresses of a WeChat Pay account."""
+    from tongbao.channels.wechatpay.doctor import examine
+
+    _report(examine, credentials, notify_url, form)
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -46,15 +55,17 @@ def _read(path: Path) -> dict[str, str]:
     return present
 
 
-def _report(examination: "Generator[Request, Reply, list[Finding]]", form: Format) -> None:
-    """Carries an examination out and prints what it finds."""
+def _report(examine: "Examine", credentials: Path, notify_url: str | None, form: Format) -> None:
+    """Carries a channel's examination out and prints what it finds."""
+    given = _read(credentials)
 
     async def work() -> "list[Finding]":
         from tongbao.channels.exchange import drive_awaiting
+        from tongbao.system import SystemClock
         from tongbao.transport import AiohttpTransport
 
         async with AiohttpTransport() as transport:
-            return await drive_awaiting(examination, transport)
+            return await drive_awaiting(examine(given, SystemClock(), notify_url), transport)
 
     findings = run(work())
     if form is Format.JSON:
