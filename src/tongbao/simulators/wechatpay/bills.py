@@ -144,9 +144,9 @@ _TABLES = {"trade": _trade_table, "funds": _funds_table, "sharing": _sharing_tab
 def _day(text: str) -> Day | None:
     try:
         start = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=CHINA)
-    except ValueError:
+        return Day(start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC))
+    except (ValueError, OverflowError):
         return None
-    return Day(start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC))
 
 
 def _line(values: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ def read_params(content: str) -> dict[str, object] | None:
         return None
     try:
         found = msgspec.json.decode(content.encode(), type=dict[str, object])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
     params = {name.lower(): value for name, value in found.items()}
     if "packagevalue" in params:

@@ -101,8 +101,8 @@ class Checks:
         if proof.serial_no != merchant.serial:
             raise sign_error("商户证书序列号有误。请使用签名私钥匹配的证书序列号")
         key, signature = self._merchants.public_key(merchant.mchid), decode_base64(proof.signature)
-        head = (raw.method.encode(), b"", proof.timestamp.encode(), proof.nonce_str.encode(), signed)
-        texts = [lines(head[0], target.encode("latin-1"), *head[2:]) for target in targets]
+        rest = (proof.timestamp.encode("latin-1"), proof.nonce_str.encode("latin-1"), signed)
+        texts = [lines(raw.method.encode(), target.encode("latin-1"), *rest) for target in targets]
         if signature is None or not any(key.verify(signature, text) for text in texts):
             raise _wrong_signature(raw, targets[0], texts[0])
         return merchant, stamp
@@ -136,14 +136,16 @@ def read_body(raw: RawRequest, body: bytes) -> dict[str, Any]:
     try:
         text = body.decode()
         value = msgspec.json.decode(body)
-    except (UnicodeDecodeError, msgspec.DecodeError):
+        wide = _WIDE.search(text) or ("\\u" in text and _WIDE.search(msgspec.json.encode(value).decode()))
+        null = _null(value, "/body") if b"null" in body else ""
+    except (UnicodeError, msgspec.DecodeError, RecursionError):
         raise Refusal("param", message="请求体不是合法的JSON") from None
-    if _WIDE.search(text) or ("\\u" in text and _WIDE.search(msgspec.json.encode(value).decode())):
+    if wide:
         raise Refusal("illegal_text")
     if not isinstance(value, dict):
         raise Refusal("param", message="请求体不是合法的JSON")
-    if b"null" in body and (name := _null(value, "/body")):
-        raise Refusal("param", message=f"输入源“{name}”不能为null", detail={"location": "body", "value": ""})
+    if null:
+        raise Refusal("param", message=f"输入源“{null}”不能为null", detail={"location": "body", "value": ""})
     return value
 
 
