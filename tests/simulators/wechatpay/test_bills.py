@@ -135,6 +135,20 @@ async def test_the_sharing_bill(world: World) -> None:
     assert sums["分账总金额(元)"] == "10.00"
 
 
+async def test_a_providers_bill_of_one_sub_merchant(world: World) -> None:
+    provider = world.other("provider")
+    order = provider.order("PARTNER1", 500)
+    del order["appid"], order["mchid"]
+    order |= {"sp_appid": provider.appid, "sp_mchid": provider.mchid, "sub_mchid": "1900000406"}
+    world.pay((await provider.call("POST", "/v3/pay/partner/transactions/native", order))["code_url"])
+    await world.wait(NEXT_MORNING)
+    world.merchant = provider
+    shown, _ = rows((await fetched(world, f"{TRADE}?bill_date={DAY}&sub_mchid=1900000406"))[0])
+    assert [(row["商户号"], row["特约商户号"]) for row in shown] == [(provider.mchid, "1900000406")]
+    other = f"{TRADE}?bill_date={DAY}&sub_mchid=1900000208"
+    assert await provider.refused("GET", other) == "NO_STATEMENT_EXIST"
+
+
 async def test_a_day_ends_at_midnight_in_beijing(world: World) -> None:
     await world.wait(4 * 3600 - 1)
     await world.paid("BEFORE1")

@@ -92,4 +92,4 @@ def test_targets(world: World, template: str, value: str, query: dict[str, str])
 
 @pytest.mark.parametrize("fault", ["slow=nan", "slow=-1", "refund_delayed=1e999", "slow=x", "=", ","])
 def test_faults(world: World, fault: str) -> None:
-    answered(world, "GET", "/v3/certificates", **{"x-sandbox-fault": fault})
+    answered(world, "GET", "/v3/certificates", b"", **{"x-sandbox-fault": fault})

@@ -83,6 +83,14 @@ async def test_the_same_number_again(world: World) -> None:
     assert (await world.merchant.refund("ORDER001", 4000))["status"] == "SUCCESS"
 
 
+async def test_where_the_money_is_taken_from(world: World) -> None:
+    await world.paid()
+    sources = [{"account": "AVAILABLE", "amount": 30}, {"account": "UNAVAILABLE", "amount": 10}]
+    body = world.merchant.refund_body("ORDER001", 40)
+    body["amount"]["from"] = sources
+    assert (await world.merchant.call("POST", PATH, body))["amount"]["from"] == sources
+
+
 async def test_never_more_than_was_paid(world: World) -> None:
     await world.paid(total=100)
     await world.merchant.refund("ORDER001", 60, 100, out="R1")

@@ -107,9 +107,10 @@ class TradeRow:
         ]
 
 
-def trades(book: Book, mchid: str, day: Day) -> list[TradeRow]:
-    """All rows of a day in the order of time. The merchant is the one that calls, or the provider."""
+def trades(book: Book, mchid: str, sub_mchid: str, day: Day) -> list[TradeRow]:
+    """All rows of a day in the order of time: a merchant's, or a provider's (of one sub-merchant, if one is named)."""
     mine = [order for order in book.orders.values() if order.mchid == mchid and order.paid_at and not order.subs]
+    mine = [order for order in mine if sub_mchid in ("", order.sub_mchid)]
     back: dict[str, list[Refund]] = {}
     for refund in book.refunds.values():
         if day.has(refund.created_at):

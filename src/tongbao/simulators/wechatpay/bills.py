@@ -34,6 +34,10 @@ NEVER_FILLED = ("RECHARGE_REFUND", "ALL_SPECIAL", "SUC_SPECIAL", "REF_SPECIAL")
 ACCOUNTS = ("BASIC", "OPERATION", "FEES")
 
 
+Whose = tuple[str, str]
+"""A merchant, and one of its sub-merchants or empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Header and rows, then the summary's."""
@@ -74,7 +78,8 @@ def _address(book: Book, call: Call, kind: str, variant: str) -> Mapping[str, An
         raise Refusal("bill_date")
     if call.now < day.end + READY_AFTER or book.strikes(call, Fault.STATEMENT_CREATING):
         raise Refusal("bill_creating")
-    content = _content(book, call.merchant.mchid, kind, variant, day)
+    sub_mchid = call.query.get("sub_mchid", "")
+    content = _content(book, (call.merchant.mchid, sub_mchid), kind, variant, day)
     if content is None or book.strikes(call, Fault.STATEMENT_MISSING):
         raise Refusal("no_bill")
     made = BillAddress(
@@ -86,6 +91,7 @@ def _address(book: Book, call: Call, kind: str, variant: str) -> Mapping[str, An
         zipped=call.query.get("tar_type") == "GZIP",
         altered=book.strikes(call, Fault.STATEMENT_ALTERED) is not None,
         expires_at=call.now - LIFE if book.strikes(call, Fault.STATEMENT_EXPIRED) else call.now + LIFE,
+        sub_mchid=sub_mchid,
     )
     book.bills.put(made.token, made)
     return {
@@ -104,7 +110,7 @@ def download(book: Book, call: Call) -> File:
         raise Refusal("bill_other")
     day = _day(found.date)
     assert day is not None, "the address was made for a day"
-    content = _content(book, found.mchid, found.kind, found.variant, day) or b""
+    content = _content(book, (found.mchid, found.sub_mchid), found.kind, found.variant, day) or b""
     if found.altered:
         content = content.replace(b"\r\n`", b"\r\n`0", 1)
     return File("application/x-gzip", _zipped(content)) if found.zipped else File("text/plain; charset=utf-8", content)
@@ -114,27 +120,27 @@ def _zipped(content: bytes) -> bytes:
     return gzip.compress(content, mtime=0)
 
 
-def _content(book: Book, mchid: str, kind: str, variant: str, day: Day) -> bytes | None:
+def _content(book: Book, whose: Whose, kind: str, variant: str, day: Day) -> bytes | None:
     """The file, None when nothing happened on that day."""
-    table = _TABLES[kind](book, mchid, variant, day)
+    table = _TABLES[kind](book, whose, variant, day)
     return table.content() if table.rows else None
 
 
-def _trade_table(book: Book, mchid: str, variant: str, day: Day) -> Table:
-    rows = bill_rows.trades(book, mchid, day) if variant in TRADE_KINDS else []
+def _trade_table(book: Book, whose: Whose, variant: str, day: Day) -> Table:
+    rows = bill_rows.trades(book, *whose, day) if variant in TRADE_KINDS else []
     shown = [row.cells(variant) for row in rows if row.belongs(variant)]
     belonging = [row for row in rows if row.belongs(variant)]
     return Table(bill_rows.HEADS.get(variant, ""), shown, bill_rows.SUMMARY, bill_rows.summary(belonging))
 
 
-def _funds_table(book: Book, mchid: str, variant: str, day: Day) -> Table:
-    moves = [one for one in book.ledger.movements.values() if one.mchid == mchid and day.has(one.at)]
+def _funds_table(book: Book, whose: Whose, variant: str, day: Day) -> Table:
+    moves = [one for one in book.ledger.movements.values() if one.mchid == whose[0] and day.has(one.at)]
     moves = moves if variant == "BASIC" else []
     return Table(bill_rows.FUNDS_HEAD, bill_rows.funds(moves), bill_rows.FUNDS_SUMMARY, bill_rows.funds_summary(moves))
 
 
-def _sharing_table(book: Book, mchid: str, _: str, day: Day) -> Table:
-    rows = bill_rows.sharings(book, mchid, day)
+def _sharing_table(book: Book, whose: Whose, _: str, day: Day) -> Table:
+    rows = bill_rows.sharings(book, whose[0], day)
     return Table(bill_rows.SHARING_HEAD, rows, bill_rows.SHARING_SUMMARY, bill_rows.sharing_summary(rows))
 
 

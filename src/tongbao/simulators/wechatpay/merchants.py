@@ -66,11 +66,6 @@ class Merchants:
             found = self._register(self._seeds[mchid])
         return found
 
-    def all(self) -> list[Merchant]:
-        for mchid in self._seeds:
-            self.get(mchid)
-        return self._shelf.values()
-
     def names(self) -> dict[str, str]:
         """Without making a key."""
         return {seed.mchid: seed.name for seed in SEEDS} | {one.mchid: one.name for one in self._shelf.values()}

@@ -125,6 +125,7 @@ class Refund(msgspec.Struct):
     funds_account: str = "AVAILABLE"
     account: str = "支付用户零钱"
     to_merchant: bool = False
+    sources: list[dict[str, str | int]] = []
     faults: list[Struck] = []
 
 
@@ -276,6 +277,7 @@ class BillAddress(msgspec.Struct):
     zipped: bool
     altered: bool
     expires_at: datetime
+    sub_mchid: str = ""
 
 
 class Media(msgspec.Struct):

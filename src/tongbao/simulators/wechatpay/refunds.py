@@ -130,6 +130,7 @@ def _accept(book: Book, call: Call, order: Order) -> Refund:
         notify_url=body.get("notify_url", ""),
         reason=body.get("reason", ""),
         funds_account=body.get("funds_account", "AVAILABLE"),
+        sources=body["amount"].get("from", []),
         faults=kept_faults(call),
     )
     try:

@@ -135,7 +135,7 @@ def refund(order: Order, made: Refund) -> dict[str, Any]:
         "amount": {
             "total": order.amount_minor,
             "refund": made.amount_minor,
-            "from": [],
+            "from": made.sources,
             "payer_total": order.amount_minor,
             "payer_refund": made.amount_minor,
             "settlement_refund": made.amount_minor,

@@ -27,7 +27,6 @@ AMOUNT_MIN, AMOUNT_MAX, NAME_FROM, RED_PACKET_MAX = 10, 2_000_000_00, 2_000_00, 
 CONFIRM_WITHIN, SECONDS = timedelta(hours=24), 2
 WAITS, PROCESSING, DONE, FAIL = "WAIT_USER_CONFIRM", "TRANSFERING", "SUCCESS", "FAIL"
 CANCELING, CANCELLED = "CANCELING", "CANCELLED"
-FINAL = frozenset({DONE, FAIL, CANCELLED})
 _REPORT: Fields = {
     "info_type": Text("信息类型", 15, in_characters=True),
     "info_content": Text("信息内容", 32, in_characters=True),
