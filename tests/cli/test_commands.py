@@ -92,6 +92,8 @@ def test_errors_have_their_exit_codes(tmp_path: Path) -> None:
     pay = ("sandbox", "pay", "https://qr.alipay.com/x", "--data-dir", str(tmp_path))
     assert tongbao(*pay, "--decline", "--abandon").returncode == 2
     assert tongbao(*pay, "--format", "xml").returncode == 2
+    done = tongbao("payments", "list", "--status", "paid")
+    assert (done.returncode, "succeeded" in done.stderr) == (2, True)
     done = tongbao(*pay)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tongbao: no running sandbox")

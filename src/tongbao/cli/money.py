@@ -6,6 +6,9 @@ import typer
 
 from tongbao.cli.admin import AppOption, one_app, services
 from tongbao.cli.output import Format, FormatOption, run, show, show_rows
+from tongbao.domain.event import EventType
+from tongbao.domain.payment import PaymentStatus
+from tongbao.domain.refund import RefundStatus
 
 if TYPE_CHECKING:
     from tongbao.domain.event import Event
@@ -37,7 +40,7 @@ def _event(event: "Event") -> dict[str, Any]:
 
 @payments.command("list")
 def list_payments(
-    status: Annotated[str | None, typer.Option(help="pending, succeeded or closed")] = None,
+    status: Annotated[PaymentStatus | None, typer.Option()] = None,
     order_no: Annotated[str | None, typer.Option()] = None,
     limit: Limit = 20,
     app: AppOption = "",
@@ -111,7 +114,7 @@ def refund_payment(
 @refunds.command("list")
 def list_refunds(
     payment: Annotated[str | None, typer.Option(help="of this payment only")] = None,
-    status: Annotated[str | None, typer.Option(help="pending, succeeded or failed")] = None,
+    status: Annotated[RefundStatus | None, typer.Option()] = None,
     limit: Limit = 20,
     app: AppOption = "",
     form: FormatOption = Format.TEXT,
@@ -144,7 +147,7 @@ def show_refund(refund_id: str, app: AppOption = "", form: FormatOption = Format
 @events.command("list")
 def list_events(
     payment: Annotated[str | None, typer.Option(help="of this payment only")] = None,
-    kind: Annotated[str | None, typer.Option("--type", help="for example payment.succeeded")] = None,
+    kind: Annotated[EventType | None, typer.Option("--type")] = None,
     limit: Limit = 20,
     app: AppOption = "",
     form: FormatOption = Format.TEXT,
