@@ -1,8 +1,8 @@
 """The buyer's hand: pays a redirect URL, a QR's content or a hosted checkout as a buyer with a browser would.
 
 Rule: it knows no channel and no keys. It follows redirects, submits forms that post themselves, chooses a method on a
-checkout page, presses the cashier's button, scans what a page shows with the sandbox's phone - nothing that a buyer
-could not do.
+checkout page, presses the cashier's button, scans what a page shows with the sandbox's phone, and lets the wallet be
+called by a page that was made for it - nothing that a buyer could not do.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,13 +32,15 @@ class Form:
 
 
 class Page(HTMLParser):
-    """What matters of a page: its forms, its title, a QR that it shows, and whether it goes on by itself."""
+    """What matters of a page: its forms, its title, a QR that it shows, with what it would call the wallet that it is
+    made for, and whether it goes on by itself."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.forms: list[Form] = []
         self.title = ""
         self.qr = ""
+        self.called_with = ""
         self.refresh = ""
         self._script = ""
         self._inside = ""
@@ -55,6 +57,7 @@ class Page(HTMLParser):
         self._inside = tag if tag in ("title", "script") else self._inside
         self._script += marks.get("onload", "")
         self.qr = self.qr or marks.get("data-qr-content", "")
+        self.called_with = self.called_with or _called_with(marks.get("data-bridge", ""))
         if tag == "form":
             self.forms.append(Form(marks.get("action", ""), marks.get("method", "get").upper(), marks))
         elif tag == "meta" and marks.get("http-equiv", "").lower() == "refresh":
@@ -169,8 +172,8 @@ class Hand:
             if chooser is not None:
                 address, reply = self._go(_submit(address, chooser, {"method": method}))
                 method = ""
-            elif page.qr:
-                return self._scan(page.qr, action)
+            elif page.qr or page.called_with:
+                return self._scan(page.qr or page.called_with, action)
             elif page.posts_itself:
                 address, reply = self._go(_submit(address, page.forms[0], {}))
             elif page.refresh:
@@ -231,6 +234,21 @@ def _submit(address: str, form: Form, button: Mapping[str, str]) -> Request:
     if form.method == "POST":
         return Request("POST", url, FORM, data.encode())
     return Request("GET", f"{url}{'&' if '?' in url else '?'}{data}")
+
+
+class _Call(msgspec.Struct):
+    """What a page hands to its wallet."""
+
+    params: dict[str, str]
+
+
+def _called_with(text: str) -> str:
+    """The parameters as the wallet knows them: one alone as it is, several as JSON."""
+    try:
+        params = msgspec.json.decode(text, type=_Call).params if text else {}
+    except msgspec.MsgspecError:
+        return ""
+    return "".join(params.values()) if len(params) < 2 else msgspec.json.encode(params).decode()
 
 
 def _charset(reply: Reply) -> str:
