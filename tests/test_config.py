@@ -31,6 +31,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_p
         ({"TONGBAO_PORT": "many"}, "port"),
         ({"TONGBAO_MODE": "production"}, "mode"),
         ({"TONGBAO_WEBHOOK_ALLOWED_NETWORKS": "10.0.0.1/8"}, "webhook_allowed_networks"),
+        ({"TONGBAO_TRUSTED_PROXIES": "10.0.0.1,nginx"}, "trusted_proxies"),
         ({"TONGBAO_CONFIG": "/nonexistent.toml"}, "TONGBAO_CONFIG"),
         ({"TONGBAO_MODE": "live"}, "TONGBAO_MASTER_KEY"),
         ({**LIVE, "TONGBAO_BASE_URL": "http://pay.example"}, "TONGBAO_BASE_URL"),

@@ -16,6 +16,8 @@ import msgspec
 from tongbao.domain.errors import Misconfigured
 
 PREFIX = "TONGBAO_"
+LISTS = ("webhook_allowed_networks", "trusted_proxies")
+"""Settings that list networks; commas part them in a variable."""
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -44,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """most database connections of one process"""
     webhook_allowed_networks: tuple[str, ...] = ()
     """networks (CIDR) that webhooks may be sent to although they are not globally routable"""
+    trusted_proxies: tuple[str, ...] = ()
+    """addresses and networks of our own proxies: what they say in X-Forwarded-For of the buyer's address is believed"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """least severity that is logged"""
     log_format: Literal["json", "text"] = "json"
@@ -78,7 +82,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, **overrides: Any) -> 
     for field in msgspec.structs.fields(Settings):
         text = environ.get(PREFIX + field.name.upper())
         if text is not None:
-            values[field.name] = _split(text) if field.name == "webhook_allowed_networks" else text
+            values[field.name] = _split(text) if field.name in LISTS else text
     values.update({name: value for name, value in overrides.items() if value is not None})
     try:
         settings = msgspec.convert(values, Settings, strict=False)
@@ -102,11 +106,12 @@ def _from_toml(path: Path) -> dict[str, Any]:
 
 
 def _check(settings: Settings) -> None:
-    for network in settings.webhook_allowed_networks:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise Misconfigured(f"webhook_allowed_networks: {error}") from None
+    for name in LISTS:
+        for network in getattr(settings, name):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise Misconfigured(f"{name}: {error}") from None
     if settings.mode == "live":
         if not settings.master_key and not settings.master_key_file:
             raise Misconfigured(

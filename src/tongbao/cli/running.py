@@ -76,7 +76,8 @@ async def _serve(settings: "Settings", with_workers: bool) -> None:
     services = await build(settings, serves=True)
     try:
         print(f"tongbao gateway on {settings.public_url} ({settings.mode} mode), API reference at /docs", flush=True)
-        await serve_until_stopped([(build_gateway(services), sock)], services if with_workers else None)
+        served = [(build_gateway(services), sock)]
+        await serve_until_stopped(served, services if with_workers else None, settings.trusted_proxies)
     finally:
         await services.close()
 

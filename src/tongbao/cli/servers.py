@@ -81,7 +81,9 @@ def listen(host: str, port: int) -> socket:
         fail(f"cannot listen on {host}:{port}: {why}. Is another one running? Choose another --port.", 4)
 
 
-async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: App | None) -> None:
+async def serve_until_stopped(
+    apps: Sequence[tuple[Any, socket]], workers_of: App | None, trusted_proxies: Sequence[str] = ()
+) -> None:
     """Returns after SIGINT or SIGTERM, when requests and jobs in flight are finished."""
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
@@ -89,7 +91,7 @@ async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: Ap
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    servers = [_Server(_config(app)) for app, _ in apps]
+    servers = [_Server(server_config(app, trusted_proxies)) for app, _ in apps]
     tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, (_, sock) in zip(servers, apps, strict=True)]
     working = None
     if workers_of is not None:
@@ -109,7 +111,8 @@ async def serve_until_stopped(apps: Sequence[tuple[Any, socket]], workers_of: Ap
             raise result
 
 
-def _config(app: Any) -> uvicorn.Config:
+def server_config(app: Any, trusted_proxies: Sequence[str]) -> uvicorn.Config:
+    """One application's server; what the trusted proxies say of the buyer's address is believed."""
     return uvicorn.Config(
         app,
         http="httptools",
@@ -118,6 +121,7 @@ def _config(app: Any) -> uvicorn.Config:
         access_log=False,
         log_level="warning",
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_graceful_shutdown=5,
     )

@@ -64,10 +64,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Please pay on the page of {app} that opened. This page changes by itself as soon as the money is in.",
         "请在打开的{app}页面完成付款。到账后本页会自动更新。",
     ),
+    "title_in_app_elsewhere": ("Open this page in {app}", "请在{app}中打开"),
     "text_in_app": ("Press the button: {app} opens over this page.", "点击下方按钮，在{app}中完成付款。"),
     "text_in_app_elsewhere": (
-        "This payment was made for the inside of {app}. Please open this page in {app}.",
-        "这笔付款需要在{app}内完成，请在{app}中打开本页。",
+        "This payment can be made inside {app} only. Please open this page in {app}.",
+        "这笔付款只能在{app}内完成，请在{app}中打开本页。",
     ),
     "text_in_app_scan": (
         "Scan this code with {app} on your phone: it opens this page there.",
