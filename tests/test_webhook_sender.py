@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from hypothesis import strategies as st
 from tongbao.domain.address_guard import REFUSED_NETWORKS, is_refused, networks_from, vet_url
 from tongbao.domain.errors import InvalidInput
 from tongbao.domain.webhook import Verdict, WebhookError, WebhookResult, decide
-from tongbao.webhook_sender import BODY_BYTES_MAX, Resolver, WebhookSender, read_retry_after
+from tongbao.webhook_sender import BODY_BYTES_MAX, Lookups, Resolver, WebhookSender, read_retry_after
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 PUBLIC = "93.184.215.14"
@@ -546,3 +547,68 @@ def test_retry_after(value: str | None, seconds: int | None) -> None:
 @given(st.text(max_size=40))
 def test_retry_after_never_raises(value: str) -> None:
     assert (read_retry_after(value, NOW) or 0) >= 0
+
+
+# --- lookups -----------------------------------------------------------------------------------------------------
+
+
+class NameServer:
+    """Answers when the test lets it; `dead.*` never does before that, `none.*` has no such name."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.open = threading.Event()
+        self.begun = threading.Semaphore(0)
+
+    def __call__(self, host: str, port: int, *, type: socket.SocketKind) -> list[object]:
+        self.asked.append(host)
+        self.begun.release()
+        if host.startswith("none"):
+            raise socket.gaierror("Name or service not known")
+        if host.startswith("dead"):
+            assert self.open.wait(30)
+        return [(socket.AF_INET, type, 6, "", (PUBLIC, port))]
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other_connect() -> None:
+    """The event loop itself resolves in four threads that every connect goes through, also one to a bare address."""
+    server = NameServer()
+    look_up = Lookups(server)
+    waiting = [asyncio.create_task(look_up(f"dead{number}.example", 443)) for number in range(16)]
+    async with asyncio.timeout(5):
+        assert await look_up("alive.example", 443) == [PUBLIC]
+        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 1)
+    server.open.set()
+    assert await asyncio.gather(*waiting) == [[PUBLIC]] * 16
+
+
+async def test_who_asks_for_the_same_name_at_once_shares_the_answer() -> None:
+    server = NameServer()
+    look_up = Lookups(server)
+    waiting = [asyncio.create_task(look_up("dead.example", 443)) for _ in range(10)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    server.open.set()
+    assert await asyncio.gather(*waiting[1:]) == [[PUBLIC]] * 9
+    assert server.asked == ["dead.example"]
+    await look_up("dead.example", 443)
+    assert len(server.asked) == 2, "an answer is not kept: every try is judged by what holds then"
+
+
+async def test_only_so_many_lookups_are_under_way() -> None:
+    server = NameServer()
+    look_up = Lookups(server, at_once_max=2)
+    waiting = [asyncio.create_task(look_up(f"dead{number}.example", 443)) for number in range(5)]
+    for _ in range(2):
+        assert await asyncio.to_thread(server.begun.acquire, timeout=5)
+    assert not await asyncio.to_thread(server.begun.acquire, timeout=0.05)
+    server.open.set()
+    await asyncio.gather(*waiting)
+    assert len(server.asked) == 5
+
+
+async def test_a_name_that_does_not_exist_is_an_error_of_the_endpoint() -> None:
+    with pytest.raises(OSError, match=r"none\.example cannot be looked up"):
+        await Lookups(NameServer())("none.example", 443)
+    with pytest.raises(OSError, match="cannot be looked up"):
+        await Lookups()("x" * 70 + ".example", 443)

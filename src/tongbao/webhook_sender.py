@@ -9,13 +9,17 @@ Rule 3: the merchant's faults are values (`WebhookResult.error`), never exceptio
 """
 
 import asyncio
+import contextlib
 import math
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import Context
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -31,6 +35,7 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 TIMEOUT_SECONDS = 15.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 BODY_BYTES_MAX = 64 * 1024
+LOOKUPS_MAX = 64
 IDLE_SECONDS = 2.0
 """Connections are reused only this long: servers close idle ones from 5 s on, and a POST into a closing connection is
 a wasted try."""
@@ -82,10 +87,49 @@ def read_retry_after(value: str | None, now: datetime) -> int | None:
     return max(0, math.ceil((at - now).total_seconds()))
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The system's resolver."""
-    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(answer[4][0]) for answer in answers]
+class Lookups:
+    """The system's resolver, in threads of our own; those who ask for one host at the same time share an answer.
+
+    The event loop's resolver has four threads, and every connect of the process goes through them: merchants' name
+    servers that are slow to answer would hold up the calls to channels.
+    """
+
+    def __init__(
+        self, look_up: Callable[..., Sequence[Any]] = socket.getaddrinfo, at_once_max: int = LOOKUPS_MAX
+    ) -> None:
+        self._look_up = look_up
+        self._room = asyncio.Semaphore(at_once_max)
+        self._flights: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        flight = self._flights.get((host, port))
+        if flight is None:
+            flight = self._flights[host, port] = asyncio.create_task(self._fly(host, port), context=Context())
+            flight.add_done_callback(lambda done: self._landed((host, port), done))
+        return await asyncio.shield(flight)
+
+    def _landed(self, key: tuple[str, int], flight: "asyncio.Task[list[str]]") -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # nobody may be waiting any more
+
+    async def _fly(self, host: str, port: int) -> list[str]:
+        async with self._room:
+            loop = asyncio.get_running_loop()
+            found: asyncio.Future[Sequence[Any]] = loop.create_future()
+            threading.Thread(target=self._ask, args=(host, port, loop, found), daemon=True).start()
+            return [str(answer[4][0]) for answer in await found]
+
+    def _ask(
+        self, host: str, port: int, loop: asyncio.AbstractEventLoop, found: "asyncio.Future[Sequence[Any]]"
+    ) -> None:
+        """In a thread that holds up nobody, the end of the process neither."""
+        try:
+            settle = partial(found.set_result, self._look_up(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            settle = partial(found.set_exception, OSError(f"{host} cannot be looked up: {error}"))
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(lambda: found.done() or settle())
 
 
 class _VettedResolver(AbstractResolver):
@@ -127,12 +171,12 @@ class WebhookSender:
         self,
         *,
         allowed_networks: Iterable[str | Network] = (),
-        resolver: Resolver = resolve,
+        resolver: Resolver | None = None,
         tls: ssl.SSLContext | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self._allowed = networks_from(allowed_networks)
-        self._resolver = resolver
+        self._resolver = resolver or Lookups()
         self._tls = tls
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_seconds,
