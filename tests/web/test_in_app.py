@@ -10,6 +10,7 @@ import pytest
 from tests.scenarios.street import Street
 from tests.web.buyer import DESK, Buyer
 from tests.web.test_checkout import street
+from tongbao.services.calls import buyer_address
 from tongbao.web.bridges import BRIDGES
 
 __all__ = ["street"]
@@ -111,10 +112,26 @@ async def test_what_has_died_is_not_shown_and_announced_to_the_merchant(street: 
 
 
 async def test_the_address_that_wechat_is_told_is_the_browser_s(street: Street) -> None:
-    """WeChat compares them; what the shop told counts only where the shop made the attempt."""
+    """WeChat compares them. Here the browser is on this machine; then what the shop told is better."""
     await street.open_account("wechatpay")
-    payment = await street.order(method=None, buyer={"ip": "203.0.113.7"})
-    assert (await Buyer(street, ANDROID).choose(payment["checkout_url"], "wechat_h5")).status == 303
-    await street.order("O2", "wechat_h5", buyer={"ip": "203.0.113.7"})
+    for order_no, buyer in (("O1", None), ("O2", {"ip": "203.0.113.7"})):
+        payment = await street.order(order_no, None, buyer=buyer)
+        assert (await Buyer(street, ANDROID).choose(payment["checkout_url"], "wechat_h5")).status == 303
     told = [json.loads(one.body) for one in street.net.sent if one.url.endswith("/v3/pay/transactions/h5")]
     assert [one["scene_info"]["payer_client_ip"] for one in told] == ["127.0.0.1", "203.0.113.7"]
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "told", "sent"),
+    [
+        ("8.8.8.8", "203.0.113.7", "8.8.8.8"),
+        ("2400:da00::6666", None, "2400:da00::6666"),
+        ("10.0.0.9", "8.8.8.8", "8.8.8.8"),
+        ("127.0.0.1", None, "127.0.0.1"),
+        ("testclient", "8.8.8.8", "8.8.8.8"),
+        (None, "8.8.8.8", "8.8.8.8"),
+        (None, None, None),
+    ],
+)
+def test_what_we_saw_counts_more_than_what_was_told(seen_at: str | None, told: str | None, sent: str | None) -> None:
+    assert buyer_address(seen_at, told) == sent

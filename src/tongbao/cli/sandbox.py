@@ -106,7 +106,7 @@ def _open(home: Path, transport: Any) -> Any:
 @app.command()
 def pay(
     what: Annotated[str, typer.Argument(help="A redirect URL, a QR's content, or a checkout URL with --method.")],
-    method: Annotated[str, typer.Option(help="On a checkout page: alipay_page, alipay_qr, ...")] = "",
+    method: Annotated[str, typer.Option(help="On a checkout page: alipay_page, wechat_native, ...")] = "",
     decline: Annotated[bool, typer.Option("--decline", help="Open the cashier and refuse.")] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Walk away.")] = False,
     buyer: Annotated[str, typer.Option(help="User id or logon id of a seeded buyer.")] = "",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from tongbao.domain.address_guard import is_refused, read_address
 from tongbao.domain.errors import ChannelError, Outcome, Rejected, TongbaoError
 from tongbao.domain.payment import Attempt, AttemptError, Payment
 from tongbao.domain.refund import Refund
@@ -20,8 +21,7 @@ E = TypeVar("E")
 
 
 def attempt_request(payment: Payment, attempt: Attempt, views: Views, seen_at: str | None = None) -> AttemptRequest:
-    """What a channel is told about an attempt. `seen_at` is the address of the buyer's browser where we saw it
-    ourselves; it counts more than what the merchant told.
+    """What a channel is told about an attempt. `seen_at` is the address of the buyer's browser where we saw it.
 
     The buyer comes back to the shop when the shop chose the method and named an address; otherwise to the checkout
     page that sent the buyer there, which knows when the money is in and links on to the shop.
@@ -39,9 +39,18 @@ def attempt_request(payment: Payment, attempt: Attempt, views: Views, seen_at: s
         return_url=from_shop or views.checkout_url(payment.id),
         channel_reference=attempt.channel_reference,
         buyer_id=buyer.get("id"),
-        buyer_ip=seen_at or buyer.get("ip"),
+        buyer_ip=buyer_address(seen_at, buyer.get("ip")),
         options=attempt.options,
     )
+
+
+def buyer_address(seen_at: str | None, told: str | None) -> str | None:
+    """What we saw ourselves counts more than what the merchant told, unless it is of a network's inside: then it may be
+    a proxy's that nobody named."""
+    address = read_address(seen_at) if seen_at else None
+    if address is not None and not is_refused(address):
+        return seen_at
+    return told or seen_at
 
 
 def refund_request(refund: Refund, attempt: Attempt, views: Views) -> RefundRequest:
