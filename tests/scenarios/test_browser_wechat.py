@@ -28,6 +28,8 @@ from tests.scenarios.browsing import (
 
 __all__ = ["browser", "demo", "desk", "phone"]
 pytestmark = pytest.mark.browser
+BUYERS = {"wechat_jsapi": ("wechatpay", "openid", "openid"), "alipay_jsapi": ("alipay", "user_id", "buyer_id")}
+"""Who pays inside a wallet: the channel, the sandbox's word for the buyer, and the method's option."""
 BRIDGE = (files("tongbao.simulators") / "static" / "wechat_bridge.js").read_text()
 
 
@@ -53,8 +55,8 @@ def wechat(browser: Browser, demo: Demo) -> Iterator[BrowserContext]:
 def order(demo: Demo, method: str = "wechat_jsapi", **more: Any) -> Any:
     """As a merchant makes it whose page inside WeChat knows the buyer's open id."""
     accounts = demo.call("GET", f"{demo.sandbox}/_sandbox/accounts")
-    options = {"openid": accounts["wechatpay"]["buyers"][0]["openid"]}
-    return demo.order(method=method, method_options=options if method == "wechat_jsapi" else {}, **more)
+    channel, theirs, ours = BUYERS[method]
+    return demo.order(method=method, method_options={ours: accounts[channel]["buyers"][0][theirs]}, **more)
 
 
 def test_a_code_on_a_desk(demo: Demo, desk: BrowserContext, phone: BrowserContext) -> None:
@@ -163,10 +165,11 @@ def test_in_another_browser_the_page_says_where_to_open_it(
     assert small.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
 
 
-@pytest.mark.parametrize("method", ["wechat_native", "wechat_h5", "wechat_jsapi"])
+@pytest.mark.parametrize("method", ["wechat_native", "wechat_h5", "wechat_jsapi", "alipay_jsapi"])
 def test_the_command_pays_a_checkout_page(demo: Demo, method: str) -> None:
-    payment = order(demo, method) if method == "wechat_jsapi" else demo.order()
-    chosen = [] if method == "wechat_jsapi" else ["--method", method]
+    is_in_app = method.endswith("_jsapi")
+    payment = order(demo, method) if is_in_app else demo.order()
+    chosen = [] if is_in_app else ["--method", method]
     command = [sys.executable, "-m", "tongbao", "sandbox", "pay", payment["checkout_url"], *chosen]
     done = subprocess.run(
         [*command, "--data-dir", str(demo.home)], capture_output=True, text=True, timeout=60, check=False

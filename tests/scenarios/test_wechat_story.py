@@ -1,11 +1,14 @@
 """From order to paid, refunded, canceled, expired - the whole house with WeChat Pay's simulator at the other end."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.scenarios.street import Street
+from tongbao.channels.wechatpay.adapter import WechatPay
+from tongbao.channels.wechatpay.statement import LineKind
 
 METHODS = {
     "wechat_native": {},
@@ -537,3 +540,28 @@ async def test_without_the_buyer_s_address(wechat: Street, method: str) -> None:
     payment = await wechat.order(method=method)
     error = payment["latest_attempt"]["error"]
     assert (payment["latest_attempt"]["status"], error["outcome"]) == ("failed", "not_executed")
+
+
+# --- statements ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_statement_is_what_happened(wechat: Street) -> None:
+    """Every payment and refund of the day, by our references, in fen."""
+    for number, method in enumerate(METHODS):
+        payment = await order(wechat, method, f"O{number}", subject="茶, with a comma")
+        await wechat.pay(payment)
+        await wechat.notify()
+    await wechat.refund(payment, "R1", 100)
+    await wechat.send_refunds()
+    await refunded(wechat)
+    rows = await wechat.rows("SELECT reference FROM attempts ORDER BY reference")
+    expected = [(LineKind.PAYMENT, row["reference"], 9999) for row in rows]
+    expected.append((LineKind.REFUND, payment["latest_attempt"]["merchant_reference"], 100))
+    day = wechat.clock.now().date()
+    wechat.clock.advance(timedelta(days=1).total_seconds())
+    channel = (await wechat.services.accounts.opened(wechat.app.id, payment["channel_account"])).channel
+    assert isinstance(channel, WechatPay)
+    lines = list(await channel.statement(day))
+    assert sorted((line.kind, line.reference, line.amount.minor) for line in lines) == sorted(expected)
+    (row,) = await wechat.rows("SELECT reference FROM refunds")
+    assert [line.refund_reference for line in lines if line.kind is LineKind.REFUND] == [row["reference"]]
