@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.scenarios.browsing import (
     NOTIFIED_SECONDS_MAX,
@@ -91,8 +91,12 @@ def test_on_a_phone_wechat_opens(demo: Demo, phone: BrowserContext) -> None:
     page.wait_for_url(f"{demo.gateway}/checkout/**")
     watching.goto(page.url)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    opened: list[Request] = []
+    page.on("request", lambda request: opened.append(request) if "/cgi-bin/" in request.url else None)
     page.locator("button[value=wechat_h5]").click()
     page.wait_for_url(f"{demo.sandbox}/cgi-bin/**")
+    told = opened[0].all_headers().get("referer")
+    assert told == f"{demo.gateway}/", "WeChat wants to know the site, and is told nothing else"
     seconds = seconds_until_paid(watching, pay_at_the_cashier(page))
     assert seconds < NOTIFIED_SECONDS_MAX
     page.wait_for_url(f"{demo.gateway}/checkout/**")

@@ -121,6 +121,19 @@ async def test_the_address_that_wechat_is_told_is_the_browser_s(street: Street) 
     assert [one["scene_info"]["payer_client_ip"] for one in told] == ["127.0.0.1", "203.0.113.7"]
 
 
+async def test_only_a_channel_that_wants_to_know_the_site_is_told_it(street: Street) -> None:
+    """WeChat's H5 page opens only for a browser that comes from the registered domain; the token stays here."""
+    await street.open_account("wechatpay")
+    payment = await street.order(method=None, buyer={"ip": "8.8.8.8"})
+    buyer = Buyer(street, ANDROID)
+    page = await buyer.get(payment["checkout_url"])
+    assert page.headers["referrer-policy"] == "strict-origin"
+    for method, policy in (("alipay_wap", "no-referrer"), ("wechat_h5", "strict-origin")):
+        reply = await buyer.choose(payment["checkout_url"], method)
+        assert (reply.status, reply.headers["referrer-policy"]) == (303, policy)
+    assert (await Buyer(street, DESK).get(payment["checkout_url"])).headers["referrer-policy"] == "no-referrer"
+
+
 @pytest.mark.parametrize(
     ("seen_at", "told", "sent"),
     [

@@ -74,6 +74,8 @@ class MethodCapability:
     surfaces: frozenset[str]
     options: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
+    wants_origin: bool = False
+    """the channel's page opens only for a browser that says from which site it comes (Referer)"""
 
 
 @dataclass(frozen=True, slots=True)

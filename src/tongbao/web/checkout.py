@@ -7,7 +7,7 @@ Rule 3: whoever has the token may look and pay, nobody else may know that the pa
 """
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -86,7 +86,8 @@ class Checkout:
         method = dict(parse_qsl(body.decode("utf-8", "replace"))).get("method", "")
         payment, _ = await self._services.reading.payment_by_id(snapshot.view.id)
         try:
-            if all(offer.method != method for offer in await self._offers(snapshot)):
+            offer = next((one for one in await self._offers(snapshot) if one.method == method), None)
+            if offer is None:
                 raise InvalidInput("not offered", code="unknown_method")
             begun = await self._services.attempts.begin(
                 payment.app_id, payment, method, {}, None, None, request.client.host if request.client else None
@@ -98,7 +99,7 @@ class Checkout:
             return await self._page(request, snapshot, notice="method_gone", status=422)
         action = msgspec.json.decode(begun.body, type=Begun).next_action
         on = action.url if action is not None and action.type == "redirect" else None
-        return self._redirect(on or self._address(request))
+        return self._redirect(on, _referrer([offer])) if on else self._redirect(self._address(request))
 
     async def status(self, request: Request) -> Response:
         """For the page's script when it has no stream; asks the channel like an open page does."""
@@ -172,8 +173,8 @@ class Checkout:
         )
 
     @staticmethod
-    def _redirect(url: str) -> Response:
-        return RedirectResponse(url, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+    def _redirect(url: str, referrer: str = pages.NO_REFERRER) -> Response:
+        return RedirectResponse(url, 303, {"cache-control": "no-store", "referrer-policy": referrer})
 
     def _address(self, request: Request, lang: str = "") -> str:
         """This page, in the language that was asked for."""
@@ -209,7 +210,7 @@ class Checkout:
         return self._pages.page(
             "checkout/page.html",
             status,
-            pages.headers(insecure_forms=not snapshot.view.livemode),
+            pages.headers(insecure_forms=not snapshot.view.livemode, referrer=_referrer(offered)),
             view=view,
             shown=shown,
             merchant=merchant,
@@ -273,6 +274,11 @@ def _bridge(view: PaymentView) -> str:
 def _page_code(view: PaymentView, surface: Surface) -> str:
     """This page's address as a code, for the phone of a buyer who opened it on a desk."""
     return pages.markup(pages.qr_svg(view.checkout_url)) if surface.device == "desk" else ""
+
+
+def _referrer(offers: Sequence[Offer]) -> str:
+    """A page's address holds its token, so nobody is told it; a channel that wants to know the site is told that."""
+    return pages.ORIGIN_ONLY if any(offer.capability.wants_origin for offer in offers) else pages.NO_REFERRER
 
 
 def _waits(state: PageState, final: bool) -> bool:

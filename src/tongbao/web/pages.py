@@ -28,7 +28,11 @@ SYMBOLS = {"CNY": "¥", "JPY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "HKD
 CACHED = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 
 
-def headers(*, script: str = "'self'", insecure_forms: bool = False) -> dict[str, str]:
+NO_REFERRER, ORIGIN_ONLY = "no-referrer", "strict-origin"
+"""What a browser that leaves a page says of where it comes from: nothing, or the site without the address."""
+
+
+def headers(*, script: str = "'self'", insecure_forms: bool = False, referrer: str = NO_REFERRER) -> dict[str, str]:
     """The headers of every page."""
     forms = "'self' https: http:" if insecure_forms else "'self' https:"
     policy = (
@@ -38,7 +42,7 @@ def headers(*, script: str = "'self'", insecure_forms: bool = False) -> dict[str
     return {
         "content-security-policy": policy,
         "cache-control": "no-store",
-        "referrer-policy": "no-referrer",
+        "referrer-policy": referrer,
         "x-content-type-options": "nosniff",
         "cross-origin-opener-policy": "same-origin",
         "vary": "accept-language, user-agent",

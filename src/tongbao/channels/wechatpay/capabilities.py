@@ -3,6 +3,8 @@
 Source: create order, code pay, refund rules of the protocol.
 """
 
+from dataclasses import replace
+
 from tongbao.channels.wechatpay.account import PRODUCTION_URL
 from tongbao.channels.wechatpay.values import FEN_MAX, FEN_MIN
 from tongbao.ports import Capabilities, CredentialField, MethodCapability, Verb
@@ -25,7 +27,7 @@ CAPABILITIES = Capabilities(
     methods={
         "wechat_native": _method("desktop qr", "support_fapiao"),
         "wechat_jsapi": _method("in_app", "openid support_fapiao", required="openid"),
-        "wechat_h5": _method("mobile", "h5_info support_fapiao"),
+        "wechat_h5": replace(_method("mobile", "h5_info support_fapiao"), wants_origin=True),
         "wechat_app": _method("in_app", "support_fapiao"),
         "wechat_barcode": _method("counter", "auth_code store_info device_ip", required="auth_code"),
     },
