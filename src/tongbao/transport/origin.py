@@ -6,17 +6,15 @@ Rule 2: no channel signs this header, so nothing that is signed changes.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from typing import NamedTuple
 
 TRACEPARENT = "traceparent"
 WELL_FORMED = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """A request that came in; `traceparent` is empty when it belongs to no trace."""
 
     request_id: str
@@ -30,15 +28,15 @@ class Origin:
 _current: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 
-@contextmanager
-def acting_for(request_id: str, traceparent: bytes = b"") -> Iterator[None]:
-    """Everything within is done on behalf of this request."""
-    known = traceparent.decode() if WELL_FORMED.fullmatch(traceparent) else ""
-    token = _current.set(Origin(request_id, known))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def act_for(request_id: str, traceparent: bytes = b"") -> Token[Origin | None]:
+    """From now on this task acts on behalf of this request, until `act_for_nobody`."""
+    known = traceparent.decode() if traceparent and WELL_FORMED.fullmatch(traceparent) else ""
+    return _current.set(Origin(request_id, known))
+
+
+def act_for_nobody(token: "Token[Origin | None]") -> None:
+    """What was before `act_for` holds again."""
+    _current.reset(token)
 
 
 def current() -> Origin | None:

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tongbao.bootstrap import App
-from tongbao.transport.origin import acting_for
+from tongbao.transport.origin import act_for, act_for_nobody
 from tongbao.web import checkout, docs, pages
 from tongbao.web.door import Door, Receive, Scope, Send, answer_problem
 from tongbao.web.notify import PREFIX, NotifyDoor
@@ -44,8 +44,11 @@ class Gateway:
                 message["headers"] = [*message.get("headers", ()), named]
             await send(message)
 
-        with acting_for(request_id, _traceparent(scope)):
+        token = act_for(request_id, _traceparent(scope))
+        try:
             await self._door(scope["path"])(scope, receive, send_named)
+        finally:
+            act_for_nobody(token)
 
     def _door(self, path: str) -> AsgiApp:
         if path.startswith("/v1/"):
