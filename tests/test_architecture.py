@@ -427,6 +427,40 @@ def test_the_check_of_statuses_sees_a_shortcut() -> None:
 NOT_OURS = {".git", ".venv", ".tongbao", "__pycache__", "node_modules", "build", "dist"}
 
 
+def compared_texts(node: ast.AST) -> Iterator[str]:
+    """The texts that a comparison or a `match` decides by."""
+    sides: list[ast.expr] = []
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.MatchValue):
+        sides = [node.value]
+    for side in sides:
+        for one in side.elts if isinstance(side, ast.Tuple | ast.List | ast.Set) else [side]:
+            if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                yield one.value
+
+
+@pytest.mark.parametrize("text", ["x == 'alipay'", "'alipay' != x", "x in ('alipay', y)", "x in {'alipay'}"])
+def test_the_check_of_channels_sees_a_shortcut(text: str) -> None:
+    assert list(compared_texts(ast.parse(text, mode="eval").body)) == ["alipay"]
+
+
+def test_services_and_pages_ask_data_and_not_a_channel_s_name() -> None:
+    names = {path.name for path in PACKAGE.glob("channels/*/")}
+    decides = re.compile(rf"^({'|'.join(sorted(name.removesuffix('pay') for name in names))})(pay)?(_\w+)?$")
+    problems = [
+        f"{where(path, node)}: {text!r}"
+        for module, path in modules().items()
+        if module.split(".")[1:2] in (["services"], ["web"], ["workers"], ["domain"])
+        for node in ast.walk(tree(path))
+        for text in compared_texts(node)
+        if decides.match(text)
+    ]
+    check(
+        problems, "What one channel does otherwise is said in its capabilities or in a table, where the next joins it."
+    )
+
+
 def committed_files() -> list[Path]:
     if shutil.which("git") and (ROOT / ".git").exists():
         names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
