@@ -8,6 +8,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 
 from tongbao.domain.account import ApiKey, App, ChannelAccount
@@ -36,6 +37,7 @@ class Offer:
     channel: str
     channel_account_id: str
     capability: MethodCapability
+    created_at: datetime
 
 
 class Accounts:
@@ -210,7 +212,7 @@ class Accounts:
         found: dict[str, Offer] = {}
         for account in await self._enabled(app_id):
             for method, capability in self.kinds[account.channel].capabilities.methods.items():
-                found.setdefault(method, Offer(method, account.channel, account.id, capability))
+                found.setdefault(method, Offer(method, account.channel, account.id, capability, account.created_at))
         return list(found.values())
 
     async def choose(self, app_id: str, method: str, amount: Money, account_id: str | None = None) -> OpenAccount:

@@ -36,7 +36,8 @@ class ChannelAccountView(msgspec.Struct, frozen=True):
 
 
 class MethodView(msgspec.Struct, frozen=True):
-    """A method that this app can take now."""
+    """A method that this app can take now; `created_at` is that of the account that takes it, `required_options` are
+    the method options without which it cannot be used."""
 
     id: str
     object: Literal["method"]
@@ -47,6 +48,10 @@ class MethodView(msgspec.Struct, frozen=True):
     amount_max: int
     surfaces: list[str]
     options: list[str]
+    required_options: list[str]
+    created_at: datetime
+    livemode: bool
+    metadata: Mapping[str, str]
 
 
 class FindingView(msgspec.Struct, frozen=True):
@@ -59,13 +64,17 @@ class FindingView(msgspec.Struct, frozen=True):
 
 
 class BalanceView(msgspec.Struct, frozen=True):
-    """What came into an account of the ledger less what went out, minor units."""
+    """What came into an account of the ledger less what went out, minor units, as of `created_at`."""
 
+    id: str
     object: Literal["balance"]
     account: str
     channel_account: str
     currency: str
     amount: int
+    created_at: datetime
+    livemode: bool
+    metadata: Mapping[str, str]
 
 
 class TransferView(msgspec.Struct, frozen=True):
@@ -160,6 +169,10 @@ async def list_methods(call: Call) -> Answer:
             amount_max=offer.capability.amount_max,
             surfaces=sorted(offer.capability.surfaces),
             options=sorted(offer.capability.options),
+            required_options=sorted(offer.capability.required),
+            created_at=offer.created_at,
+            livemode=call.app.livemode,
+            metadata={},
         )
         for offer in await call.services.accounts.offers(call.app.id)
     ]
@@ -169,7 +182,18 @@ async def list_methods(call: Call) -> Answer:
 async def list_balances(call: Call) -> Answer:
     balances = await call.services.reading.balances(call.app.id)
     views: list[msgspec.Struct] = [
-        BalanceView("balance", b.kind, b.channel_account_id, b.currency, b.minor) for b in balances
+        BalanceView(
+            id=f"{b.kind}/{b.channel_account_id}/{b.currency}",
+            object="balance",
+            account=b.kind,
+            channel_account=b.channel_account_id,
+            currency=b.currency,
+            amount=b.minor,
+            created_at=call.services.clock.now(),
+            livemode=call.app.livemode,
+            metadata={},
+        )
+        for b in balances
     ]
     return answer_list(views, more=False)
 
