@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulated import START
 from tongbao.domain.money import CNY, CURRENCIES, Money
 from tongbao.ports import MethodCapability
 from tongbao.services.accounts import Offer
@@ -27,7 +28,7 @@ CHANNEL = {"alipay": "alipay", "wechat": "wechatpay", "unionpay": "unionpay", "s
 
 def offer(method: str, surfaces: str) -> Offer:
     capability = MethodCapability(frozenset({"CNY"}), 1, 100_000, frozenset(surfaces.split()))
-    return Offer(method, CHANNEL[method.split("_")[0]], "ca_1", capability)
+    return Offer(method, CHANNEL[method.split("_")[0]], "ca_1", capability, START)
 
 
 OFFERS = [offer(method, surfaces) for method, surfaces in METHOD_SURFACES.items()]
