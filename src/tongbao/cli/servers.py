@@ -15,6 +15,7 @@ import structlog
 import uvicorn
 
 from tongbao.bootstrap import App
+from tongbao.cli.one_write import OneWriteProtocol
 from tongbao.cli.output import fail
 from tongbao.config import Settings
 from tongbao.transport.origin import current
@@ -115,7 +116,7 @@ def server_config(app: Any, trusted_proxies: Sequence[str]) -> uvicorn.Config:
     """One application's server; what the trusted proxies say of the buyer's address is believed."""
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
