@@ -17,7 +17,6 @@ from tongbao.channels.alipay import AlipayClient, AsyncAlipayClient
 from tongbao.channels.alipay.adapter import ALIPAY
 from tongbao.channels.alipay.doctor import examine
 from tongbao.channels.alipay.errors import AlipayDeclined, AlipayError, AlipayUnavailable
-from tongbao.channels.alipay.statement import LineKind
 from tongbao.channels.exchange import drive_awaiting
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import (
@@ -41,6 +40,7 @@ from tongbao.domain.report import (
     RefundNotFound,
     RefundRejected,
 )
+from tongbao.domain.statement import LineKind
 from tongbao.ports import AttemptRequest, Channel, KeyWanted, RawRequest, RefundRequest, Reply, Request
 
 pytestmark = pytest.mark.usefixtures("clock")

@@ -19,7 +19,7 @@ from tongbao.channels.wechatpay import AsyncWechatPayClient
 from tongbao.channels.wechatpay.adapter import WECHATPAY, WechatPay
 from tongbao.channels.wechatpay.doctor import examine
 from tongbao.channels.wechatpay.errors import WechatPayDeclined, WechatPayError, WechatPayUnavailable
-from tongbao.channels.wechatpay.statement import LineKind, read_balance
+from tongbao.channels.wechatpay.statement import read_balance
 from tongbao.crypto import RsaPrivateKey
 from tongbao.domain.errors import ChannelError, MessageNotTrusted
 from tongbao.domain.money import CNY, Money
@@ -37,6 +37,7 @@ from tongbao.domain.report import (
     RefundNotFound,
     RefundRejected,
 )
+from tongbao.domain.statement import LineKind
 from tongbao.ports import AttemptRequest, Channel, KeyWanted, RawRequest, RefundRequest
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.scenarios.street import SANDBOX, Street
 from tongbao.channels.alipay.adapter import Alipay
-from tongbao.channels.alipay.statement import LineKind
+from tongbao.domain.statement import LineKind
 
 
 def told(street: Street) -> Any:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenarios.street import Street
 from tongbao.channels.wechatpay.adapter import WechatPay
-from tongbao.channels.wechatpay.statement import LineKind
+from tongbao.domain.statement import LineKind
 
 METHODS = {
     "wechat_native": {},

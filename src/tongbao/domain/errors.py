@@ -13,7 +13,8 @@ TongbaoError                     code, message, outcome; never a secret
 │   ├── ChannelDeclined          a definite no: the attempt is over, another may be tried
 │   ├── ChannelUnavailable       certainly not executed: retry, or route elsewhere
 │   ├── OutcomeUnknown           perhaps executed: query; repeat only an idempotent verb under the same reference
-│   └── MessageNotTrusted        signature, certificate or decryption failed: stop, alarm
+│   ├── MessageNotTrusted        signature, certificate or decryption failed: stop, alarm
+│   └── StatementBroken          a statement file is damaged or cut off: download it again
 ├── StorageUnavailable           the database is away: try again shortly; `outcome` tells whether it may have committed
 └── Misconfigured                fix the deployment; raised at start
 
@@ -146,6 +147,12 @@ class MessageNotTrusted(ChannelError):
     """The message's signature, certificate or encryption is not the channel's."""
 
     code = "message_not_trusted"
+
+
+class StatementBroken(ChannelError):
+    """The statement file is damaged, cut off, or not what was asked for. Download it again."""
+
+    code = "statement_broken"
 
 
 class StorageUnavailable(TongbaoError):

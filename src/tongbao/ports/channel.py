@@ -1,18 +1,19 @@
 """A channel as the services see it: one protocol, the same verbs for all, and plain values. Never subclassed.
 
-The verbs: create, query, close, refund, query_refund, read_notification, refresh_keys, acknowledge, check.
+The verbs: create, query, close, refund, query_refund, read_notification, refresh_keys, acknowledge, statement, check.
 `read_notification` and `acknowledge` are pure. Verbs return report events (values) for every expected business answer,
 and raise a ChannelError for what interrupts the step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
 from tongbao.domain.money import Money
 from tongbao.domain.report import AttemptEvent, Identity, Notification, RefundEvent
+from tongbao.domain.statement import StatementLine
 from tongbao.ports.world import Clock, RawRequest, RawResponse, Transport
 
 
@@ -144,6 +145,11 @@ class Channel(Protocol):
     async def refresh_keys(self, serial: str) -> None: ...
 
     def acknowledge(self, outcome: Acknowledgement) -> RawResponse: ...
+
+    async def statement(self, day: date) -> Iterator[StatementLine]:
+        """The payments and refunds of a day in the channel's own time zone. Believe it when it has ended: what is
+        missing is told there (StatementBroken)."""
+        ...
 
     async def check(self) -> list[Finding]: ...
 

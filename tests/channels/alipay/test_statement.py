@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from tongbao.channels.alipay.statement import (
     KIND_FROM_BUSINESS_TYPE,
-    LineKind,
-    StatementBroken,
     read_balance,
     read_summary,
     read_trades,
 )
+from tongbao.domain.errors import StatementBroken
 from tongbao.domain.money import CNY, Money
+from tongbao.domain.statement import LineKind
 
 HEADS = (
     "支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,门店编号,门店名称,操作员,终端号,对方账户,订单金额（元）,商家实收（元）,"

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tongbao.channels.wechatpay.statement import LineKind, StatementBroken, read_balance, read_trades
+from tongbao.channels.wechatpay.statement import read_balance, read_trades
+from tongbao.domain.errors import StatementBroken
 from tongbao.domain.money import CNY, Money
+from tongbao.domain.statement import LineKind
 
 HEADS = (
     "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,交易类型,交易状态,付款银行,货币种类,应结订单金额,"

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import IO, BinaryIO, TextIO, TypeVar
 
 from tongbao.channels.alipay.values import instant_from_china, money_from_yuan
-from tongbao.domain.errors import ChannelError
+from tongbao.domain.errors import StatementBroken
 from tongbao.domain.money import CNY, Money
+from tongbao.domain.statement import LineKind
 
 T = TypeVar("T")
 
@@ -31,21 +31,6 @@ TRADE_SUMMARY = "#支付宝业务汇总查询"
 BALANCE_DETAIL = "#支付宝账务明细查询"
 LINE_CHARACTERS_MAX = 65_536
 ENTRIES_MAX = 16
-
-
-class StatementBroken(ChannelError):
-    """The statement file is damaged, cut off, or not what was asked for. Download it again."""
-
-    code = "statement_broken"
-
-
-class LineKind(StrEnum):
-    """What a line of a trade statement is about."""
-
-    PAYMENT = "payment"
-    REFUND = "refund"
-
-
 KIND_FROM_BUSINESS_TYPE = {"交易": LineKind.PAYMENT, "退款": LineKind.REFUND}
 
 

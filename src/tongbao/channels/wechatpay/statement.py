@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 from tongbao.channels.wechatpay.values import instant_from_text
-from tongbao.domain.errors import ChannelError, InvalidInput
+from tongbao.domain.errors import InvalidInput, StatementBroken
 from tongbao.domain.money import CNY, Money
+from tongbao.domain.statement import LineKind
 
 T = TypeVar("T")
 
@@ -29,21 +29,6 @@ Source = bytes | Path | BinaryIO
 """The file as `download_bill` returns it, or packed with gzip."""
 
 LINE_CHARACTERS_MAX = 65_536
-
-
-class StatementBroken(ChannelError):
-    """The statement file is damaged, cut off, or not what was asked for. Download it again."""
-
-    code = "statement_broken"
-
-
-class LineKind(StrEnum):
-    """What a line of a trade bill is about."""
-
-    PAYMENT = "payment"
-    REFUND = "refund"
-
-
 KIND_FROM_TRADE_STATE = {"SUCCESS": LineKind.PAYMENT, "REFUND": LineKind.REFUND, "REVOKED": LineKind.REFUND}
 """REVOKED: a barcode payment that was reversed, so money that went back."""
 
