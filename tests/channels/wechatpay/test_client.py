@@ -37,7 +37,8 @@ from tests.channels.wechatpay.conftest import (
     text_of,
     unsigned,
 )
-from tongbao.channels.wechatpay import AsyncWechatPayClient, WechatPayClient
+from tongbao.channels.wechatpay import AsyncWechatPayClient, WechatPayClient, calls
+from tongbao.channels.wechatpay.certificates import read_list
 from tongbao.channels.wechatpay.errors import (
     NextStep,
     WechatPayDeclined,
@@ -328,6 +329,25 @@ def test_many_threads_share_one_client(client: WechatPayClient, wechat: Scripted
         thread.join()
     assert not failures
     assert len({call.headers["authorization"] for call in wechat.calls}) == 8, "no nonce is used twice"
+
+
+def test_a_thread_that_comes_while_another_reads_the_list_is_not_turned_away(
+    client: WechatPayClient, wechat: ScriptedWechat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the list's arrival and its certificates being in place lies a moment in which a key is still unknown."""
+    wechat.script = [{"code_url": "weixin://1"}, {"code_url": "weixin://2"}]
+    read, answers = read_list, []
+
+    def interrupted(*arguments: Any) -> Any:
+        monkeypatch.setattr(calls, "read_list", read)
+        other = threading.Thread(target=lambda: answers.append(client.native_pay(**ORDER)))
+        other.start()
+        other.join()
+        return read(*arguments)
+
+    monkeypatch.setattr(calls, "read_list", interrupted)
+    answers.append(client.native_pay(**ORDER))
+    assert len(answers) == 2
 
 
 # --- what is sent ------------------------------------------------------------------------------------------------

@@ -157,13 +157,17 @@ def load_certificates(account: Account) -> Exchange[list[WechatKey]]:
     """`GET /v3/certificates`: fetches WeChat's platform certificates and keeps them for this client, in place of the
     ones before. Raises MessageNotTrusted, and then the ones before stay.
 
-    The list is decrypted with the APIv3 key, and its reply is signed by a key that is known or that it brings.
+    The list is decrypted with the APIv3 key, and its reply is signed by a key that is known or that it brings. That it
+    was asked for is noted when its certificates are in place: another thread that may not ask any more finds them.
     """
-    request = signed_request(account, "GET", certificates_target(account))
     try:
-        reply = yield request
+        return (yield from _load_certificates(account))
     finally:
         account.keys.asked(account.clock.now())
+
+
+def _load_certificates(account: Account) -> Exchange[list[WechatKey]]:
+    reply = yield signed_request(account, "GET", certificates_target(account))
     if account.keys.is_listed(reply):
         return list(account.keys.certificates)
     if reply.status != 200:
