@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from tongbao.simulators.bank import Buyer
+from tongbao.simulators.bank import Bank, Buyer
 from tongbao.simulators.door import Door
+from tongbao.simulators.pages import Pages
 
 
 class PaymentRefused(Exception):
@@ -112,3 +114,18 @@ class ChannelSimulator(Protocol):
     def expire_due(self) -> int: ...
 
     def next_due_at(self) -> datetime | None: ...
+
+
+class House(Protocol):
+    """The whole sandbox, as its panel and its phone see it (see app.py)."""
+
+    bank: Bank
+    pages: Pages
+    channels: list[ChannelSimulator]
+
+    def channel(self, name: str) -> ChannelSimulator | None: ...
+    def find(self, content: str) -> tuple[ChannelSimulator, str] | None: ...
+    def rows(self, count: int) -> list[Row]: ...
+    def language(self, request: Request) -> str: ...
+    def accounts(self, base_url: str) -> dict[str, object]: ...
+    def advance(self, seconds: float) -> datetime: ...

@@ -5,18 +5,15 @@ in the developer's browser cannot turn this sandbox's switches.
 """
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from tongbao.simulators.channel import House
 from tongbao.simulators.faults import Fault, Stage
 from tongbao.simulators.pages import form_of, from_elsewhere
-
-if TYPE_CHECKING:
-    from tongbao.simulators.app import Sandbox
 
 ROWS_MAX = 100
 STAGES = {stage.value: [fault for fault in Fault if fault.stage is stage] for stage in Stage}
@@ -51,7 +48,7 @@ def refusal(message: str, status: int = 400) -> Response:
 class Panel:
     """Home page and API of one sandbox."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
+    def __init__(self, sandbox: House) -> None:
         self._sandbox = sandbox
         self._bank = sandbox.bank
 

@@ -1,6 +1,5 @@
 """The buyer's phone: scan a code, look at what it asks for, pay, decline, walk away; as pages and as one JSON call."""
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import msgspec
@@ -9,13 +8,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tongbao.simulators.bank import Buyer
-from tongbao.simulators.channel import ChannelSimulator, Offer, PaymentRefused
+from tongbao.simulators.channel import ChannelSimulator, House, Offer, PaymentRefused
 from tongbao.simulators.pages import OUTCOME_HEADER, form_of, from_elsewhere
 from tongbao.simulators.panel import answer_json, refusal
 from tongbao.simulators.texts import text
-
-if TYPE_CHECKING:
-    from tongbao.simulators.app import Sandbox
 
 
 class ScanOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,7 +28,7 @@ class ScanOrder(msgspec.Struct, forbid_unknown_fields=True):
 class Phone:
     """The phone of whichever buyer is chosen."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
+    def __init__(self, sandbox: House) -> None:
         self._sandbox = sandbox
 
     def routes(self) -> list[BaseRoute]:
