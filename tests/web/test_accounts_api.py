@@ -66,7 +66,7 @@ async def test_secrets_go_in_and_never_come_out(api: Api, database: Database) ->
     ("change", "param"),
     [
         ({"channel": "cowrie"}, "/channel"),
-        ({"credentials": {}}, "/credentials/"),
+        ({"credentials": {}}, "/credentials/gateway_url"),
         ({"credentials": {**CREDENTIALS, "colour": "red"}}, "/credentials/colour"),
         ({"credentials": {**CREDENTIALS, "private_key": "nonsense"}}, "/credentials/private_key"),
     ],
@@ -74,7 +74,7 @@ async def test_secrets_go_in_and_never_come_out(api: Api, database: Database) ->
 async def test_wrong_credentials_are_named(api: Api, change: dict[str, Any], param: str) -> None:
     reply, problem = await api.call("POST", "/v1/channel_accounts", {**ACCOUNT, **change})
     assert reply.status == 422
-    assert problem["param"].replace("credentials.", "/credentials/").startswith(param)
+    assert problem["param"] == param
     assert "nonsense" not in str(problem)
 
 

@@ -512,7 +512,7 @@ def test_unreadable_credentials_are_named(
 ) -> None:
     with pytest.raises(InvalidInput) as refused:
         ALIPAY.open({**credentials, name: value}, AsyncScript(alipay), FixedClock())
-    assert refused.value.param == f"credentials.{name}"
+    assert refused.value.param == f"/credentials/{name}"
     assert credentials["private_key"] not in str(refused.value)
 
 
@@ -522,7 +522,7 @@ def test_the_own_public_key_in_place_of_alipays(
     credentials["alipay_public_key"] = RsaPrivateKey(keys.app).public().bare()
     with pytest.raises(InvalidInput) as refused:
         ALIPAY.open(credentials, AsyncScript(alipay), FixedClock())
-    assert refused.value.param == "credentials.alipay_public_key"
+    assert refused.value.param == "/credentials/alipay_public_key"
 
 
 def test_identity_and_capabilities(channel: Alipay) -> None:

@@ -639,7 +639,7 @@ def test_a_missing_credential_is_named(
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         WECHATPAY.open({**credentials, name: " "}, AsyncScript(wechat), turned)
-    assert caught.value.param == f"credentials.{name}"
+    assert caught.value.param == f"/credentials/{name}"
 
 
 def test_a_wrong_credential_is_named_and_not_shown(
@@ -648,7 +648,7 @@ def test_a_wrong_credential_is_named_and_not_shown(
     for name in ("merchant_private_key", "apiv3_key"):
         with pytest.raises(InvalidInput) as caught:
             WECHATPAY.open({**credentials, name: "secret-nonsense"}, AsyncScript(wechat), turned)
-        assert caught.value.param == f"credentials.{name}"
+        assert caught.value.param == f"/credentials/{name}"
         assert "secret-nonsense" not in str(caught.value)
     secret = {field.name for field in WECHATPAY.credentials if field.secret}
     assert secret == {"merchant_private_key", "apiv3_key"}

@@ -16,6 +16,7 @@ from tongbao.channels.alipay.client import AsyncAlipayClient
 from tongbao.channels.alipay.errors import IN_PROGRESS, AlipayDeclined, AlipayError, business_code
 from tongbao.channels.alipay.notifications import SerialUnknown
 from tongbao.channels.alipay.statement import StatementLine, read_trades
+from tongbao.channels.credentials import opened
 from tongbao.domain.errors import ChannelError, ChannelUnavailable, InvalidInput, OutcomeUnknown
 from tongbao.domain.report import (
     Accepted,
@@ -249,14 +250,8 @@ def _not_a_no(error: AlipayError) -> ChannelError:
 
 
 def open_alipay(credentials: Mapping[str, str], transport: Transport, clock: Clock) -> Alipay:
-    """Opens an account; raises InvalidInput naming `credentials.<field>` for what cannot be right."""
-    missing = [field.name for field in CREDENTIALS if field.required and not credentials.get(field.name, "").strip()]
-    if missing:
-        raise InvalidInput(f"{missing[0]} is missing", param=f"credentials.{missing[0]}")
-    try:
-        account = account_from_credentials(credentials, clock)
-    except InvalidInput as error:
-        raise InvalidInput(error.message, param=f"credentials.{error.param}", code=error.code) from None
+    """Opens an account; raises InvalidInput with the credential's pointer for what cannot be right."""
+    account = opened(credentials, CREDENTIALS, clock, account_from_credentials)
     return Alipay(AsyncAlipayClient.opened(account, transport), credentials.get("seller_id") or None)
 
 

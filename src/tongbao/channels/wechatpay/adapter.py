@@ -8,6 +8,7 @@ says is reported. Where a query cannot decide, the refusal stands as it was.
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 
+from tongbao.channels.credentials import opened
 from tongbao.channels.wechatpay import doctor, mapping
 from tongbao.channels.wechatpay.account import BACKUP_URL, PRODUCTION_URL, account_from_credentials
 from tongbao.channels.wechatpay.capabilities import CAPABILITIES, CREDENTIALS
@@ -227,14 +228,8 @@ def _not_a_no(error: WechatPayError) -> ChannelError:
 
 
 def open_wechatpay(credentials: Mapping[str, str], transport: Transport, clock: Clock) -> WechatPay:
-    """Opens an account; raises InvalidInput naming `credentials.<field>` for what cannot be right."""
-    missing = [field.name for field in CREDENTIALS if field.required and not credentials.get(field.name, "").strip()]
-    if missing:
-        raise InvalidInput(f"{missing[0]} is missing", param=f"credentials.{missing[0]}")
-    try:
-        account = account_from_credentials(credentials, clock)
-    except InvalidInput as error:
-        raise InvalidInput(error.message, param=f"credentials.{error.param}", code=error.code) from None
+    """Opens an account; raises InvalidInput with the credential's pointer for what cannot be right."""
+    account = opened(credentials, CREDENTIALS, clock, account_from_credentials)
     return WechatPay(AsyncWechatPayClient.opened(account, transport))
 
 
